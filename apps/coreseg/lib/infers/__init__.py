@@ -1,0 +1,1 @@
+"""Inference tasks of the CORE-Seg app."""

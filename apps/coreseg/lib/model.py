@@ -1,0 +1,71 @@
+"""The model that answers: built on the first question, built anew when another version becomes current."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from coreseg_core.errors import InputError
+from coreseg_core.versions import resolve_current
+
+if TYPE_CHECKING:
+    from coreseg_core.inference import SliceSegmenter
+
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES: Mapping[str, Device] = {"auto": "auto", "cpu": "cpu", "cuda": "cuda"}
+
+
+class ServedModel:
+    """One preset with its current weights, shared by all requests.
+
+    Args:
+        preset: Name of the preset.
+        weights: Folder of the weights to use while no fine-tuned version is current; None for what ships.
+        versions_dir: Where fine-tuned versions lie; may not exist.
+        device: One of `DEVICES`; `auto` takes a GPU if there is one.
+
+    Raises:
+        InputError: There is no such device.
+    """
+
+    def __init__(self, *, preset: str, weights: Path | None, versions_dir: Path, device: str) -> None:
+        if device not in DEVICES:
+            raise InputError(
+                f"The device {device[:40]!r} is unknown.", remedy=f"Use one of {', '.join(DEVICES)}."
+            )
+        self.preset = preset
+        self._versions_dir = versions_dir
+        self._device = DEVICES[device]
+        self._weights = weights
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._segmenter: SliceSegmenter | None = None
+
+    def segmenter(self) -> SliceSegmenter:
+        """Return the segmenter with the weights that are current now.
+
+        Raises:
+            CheckpointError: The weights are missing or altered.
+            ModelError: The preset cannot be built.
+        """
+        with self._lock:
+            folder = resolve_current(self._versions_dir, self._weights)
+            if self._segmenter is None or folder != self._folder:
+                # Imported here so that the server, and every process MONAI Label starts, is up at once.
+                from coreseg_core.inference import SliceSegmenter
+
+                self._segmenter = SliceSegmenter.from_preset(self.preset, weights=folder, device=self._device)
+                self._folder = folder
+            return self._segmenter
+
+    def card(self) -> Mapping[str, Any]:
+        """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""
+        segmenter = self._segmenter
+        return {"preset": self.preset} if segmenter is None else dict(segmenter.model_card)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._segmenter is not None

@@ -1,0 +1,50 @@
+"""A label and its record lie side by side: `labels/coreseg-<record id>/<image id>.nii.gz` and `.json`.
+
+MONAI Label's label id is the image id, so every answer has a tag of its own: a second question about the
+same image overwrites nothing. The text lies in a file because MONAI Label's index loses it when two processes
+write. Here each lesion has its own value, the one that the record names.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from monailabel.interfaces.datastore import Datastore
+from numpy.typing import NDArray
+
+from coreseg_core.checkpoint import replace_file
+from coreseg_core.imaging import VolumeGeometry, write_label
+from coreseg_core.record import FindingRecord
+
+TAG_PREFIX = "coreseg-"
+
+
+def label_extension(geometry: VolumeGeometry) -> str:
+    """Return how a label file on this grid ends: NIfTI, or NRRD where the axes are not at right angles."""
+    return ".nii.gz" if geometry.orthogonal else ".nrrd"
+
+
+def keep_record(
+    store: Datastore, *, record: FindingRecord, labels: NDArray[np.uint8], geometry: VolumeGeometry
+) -> str:
+    """Save an answer's label and record in the store and return their tag.
+
+    Args:
+        record: Of an image that the store has.
+        labels: (i, j, k), one value a lesion.
+        geometry: Of the image.
+    """
+    tag = TAG_PREFIX + record.id
+    values = record.to_json()
+    names = {f"lesion {lesion.id}": lesion.label_value for lesion in record.lesions}
+    with tempfile.TemporaryDirectory(prefix="coreseg-") as place:
+        path = Path(place) / f"label{label_extension(geometry)}"
+        write_label(path, labels, geometry)
+        info = {"model": "coreseg", "params": {"label_names": names, "record": values}}
+        label_id = store.save_label(record.image_id, str(path), tag, info)
+    beside = Path(store.get_label_uri(label_id, tag)).with_name(f"{label_id}.json")
+    replace_file(beside, (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    return tag

@@ -1,0 +1,209 @@
+"""From slices and a question to findings: encode, prefill, decode, prompt, mask, boxes, claims, confidence.
+
+Every step that does not depend on the question is cached by the content of the slice and the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coreseg_core.answer import ParsedAnswer, parse
+from coreseg_core.claims import check_claims, measure, read_claims
+from coreseg_core.imaging import SliceImage, boxes_to_native, frame_wh
+from coreseg_core.inference.cache import ByteLRU
+from coreseg_core.inference.confidence import (
+    DENIAL_KIND,
+    MASK_KIND,
+    box_mask_iou,
+    denial_confidence,
+    mask_confidence,
+)
+from coreseg_core.inference.counts import OperationCounts
+from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
+from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.models.mllm import KeyValues
+from coreseg_core.models.segmenter import SquareView, pad_tokens
+from coreseg_core.models.visual_tokens import resize_frame
+from coreseg_core.record import Query, SliceFinding
+
+UNCERTAIN_BELOW = 0.1
+"""A mask trusted less than this is reported as `uncertain`: could not tell, never "no lesion"."""
+EMBEDDING_CACHE_BYTES = 512 * 2**20
+PREFIX_CACHE_BYTES = 512 * 2**20
+TokenSink = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class PreparedSlice:
+    """A slice as the model takes it in.
+
+    Attributes:
+        image: The slice itself.
+        square: (3, side, side) input of the segmenter.
+        view: The way back from the square.
+        frame_wh: Size of the picture the language model sees.
+        key: Content of slice and weights.
+    """
+
+    image: SliceImage
+    square: Tensor
+    view: SquareView
+    frame_wh: tuple[int, int]
+    key: str
+
+
+class Answering:
+    """Answers questions about slices with one model; safe to share, since its caches hold values, not state.
+
+    Args:
+        model: The model, in evaluation mode.
+        fingerprint: SHA-256 of its weights, part of every cache key.
+    """
+
+    def __init__(self, model: CoreSegModel, *, fingerprint: str) -> None:
+        self.model = model
+        self.fingerprint = fingerprint
+        self.counts = OperationCounts()
+        self._embeddings: ByteLRU[Tensor] = ByteLRU(EMBEDDING_CACHE_BYTES)
+        self._prefixes: ByteLRU[KeyValues] = ByteLRU(PREFIX_CACHE_BYTES)
+
+    def prepare(self, image: SliceImage) -> PreparedSlice:
+        """Return a slice ready for the model."""
+        square, view = self.model.segmenter.prepare(image.rgb, pixel_mm=image.pixel_mm)
+        spec = self.model.preset.frame
+        size = frame_wh(
+            image.height,
+            image.width,
+            image.pixel_mm,
+            min_long_side_px=spec.min_long_side_px,
+            max_long_side_px=spec.max_long_side_px,
+        )
+        key = f"{self.fingerprint}/{image.content_hash}"
+        return PreparedSlice(image=image, square=square, view=view, frame_wh=size, key=key)
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        slices: Sequence[PreparedSlice],
+        query: Query,
+        *,
+        on_token: TokenSink | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> tuple[SliceFinding, ...]:
+        """Return one finding for each slice; all slices of one call have frames of one size.
+
+        Raises:
+            Cancelled: If `should_stop` said so.
+            InputError, LimitError: If the question cannot be asked.
+        """
+        embeddings = torch.cat([self._embedding(prepared) for prepared in slices])
+        prefix = _join([self._prefix(prepared) for prepared in slices])
+        options = DecodeOptions(reasoning=query.reasoning, max_tokens=self.model.preset.max_answer_tokens)
+        self.counts.question_prefills += 1
+        replies = decode_replies(
+            self.model.language, prefix, query.text, options, on_token=on_token, should_stop=should_stop
+        )
+        findings = []
+        for prepared, embedding, reply in zip(slices, embeddings, replies, strict=True):
+            findings.append(self._finding(prepared, embedding[None], reply, query))
+        return tuple(findings)
+
+    def _embedding(self, prepared: PreparedSlice) -> Tensor:
+        def encode() -> Tensor:
+            self.counts.encodes += 1
+            return self.model.segmenter.encode(prepared.square[None].to(self._device)).float()
+
+        return self._embeddings.get_or_make(prepared.key, encode)
+
+    def _prefix(self, prepared: PreparedSlice) -> KeyValues:
+        def prefill() -> KeyValues:
+            self.counts.picture_prefills += 1
+            language = self.model.language
+            frame = None
+            if self.model.preset.visual_tokens.source == "qwen":
+                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self._device)
+                frame = resize_frame(rgb, prepared.frame_wh)[None]
+            picture = language.visual(frame, self._embedding(prepared))
+            return language.prefill_pictures(picture, language.visual_tokens.grid_hw(prepared.frame_wh))
+
+        return self._prefixes.get_or_make(prepared.key, prefill)
+
+    def _finding(self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query) -> SliceFinding:
+        parsed = parse(reply.text)
+        if reply.answer_states is None:
+            return self._denial(prepared, reply, parsed)
+        mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, query)
+        native_wh = (prepared.image.width, prepared.image.height)
+        boxes = boxes_to_native(parsed.boxes_xyxy_px, prepared.frame_wh, native_wh)
+        agreement = box_mask_iou(boxes, mask)
+        confidence = mask_confidence(predicted_iou, agreement)
+        facts = measure(mask, prepared.image.rgb)
+        sure = bool(mask.any()) and confidence >= UNCERTAIN_BELOW
+        return SliceFinding(
+            axis=prepared.image.axis,
+            index=prepared.image.index,
+            outcome="present" if sure else "uncertain",
+            mask=mask,
+            reasoning=parsed.reasoning,
+            answer_text=_answer_text(reply.text),
+            boxes_xyxy_px=parsed.boxes_xyxy_px,
+            box_frame_wh=prepared.frame_wh,
+            confidence=confidence,
+            confidence_kind=MASK_KIND,
+            box_mask_iou=agreement,
+            claims=check_claims(read_claims(parsed.reasoning), facts),
+            reason="" if sure else f"The mask is empty or trusted less than {UNCERTAIN_BELOW}.",
+        )
+
+    def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
+        readable = parsed.kind in ("absent", "mismatch")
+        return SliceFinding(
+            axis=prepared.image.axis,
+            index=prepared.image.index,
+            outcome=parsed.kind if readable and parsed.kind is not None else "uncertain",
+            mask=np.zeros((prepared.image.height, prepared.image.width), dtype=bool),
+            reasoning=parsed.reasoning,
+            answer_text=_answer_text(reply.text),
+            box_frame_wh=prepared.frame_wh,
+            confidence=denial_confidence(reply.log_probs),
+            confidence_kind=DENIAL_KIND,
+            claims=check_claims(read_claims(parsed.reasoning), None),
+            reason="" if readable else "The model's reply does not follow the grammar.",
+        )
+
+    def _mask(
+        self, prepared: PreparedSlice, embedding: Tensor, answer_states: Tensor, query: Query
+    ) -> tuple[np.ndarray, float]:
+        """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate."""
+        self.counts.mask_decodes += 1
+        length = len(answer_states)
+        seg = torch.zeros(1, length, dtype=torch.bool, device=answer_states.device)
+        seg[0, -1] = True
+        semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
+        reader = self.model.segmenter.reader_tokens(query.prompts, prepared.view)
+        logits, predicted_iou = self.model.segmenter.decode(embedding, pad_tokens([torch.cat([semantic, reader], 1)]))
+        native = prepared.view.logits_to_native(logits)[0]
+        return (native > 0).cpu().numpy(), float(predicted_iou[0])
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.adapter.queries.device
+
+
+def _answer_text(reply: str) -> str:
+    """Return what stands between the answer's tags."""
+    return reply.partition("<answer>")[2].partition("</answer>")[0].strip()
+
+
+def _join(prefixes: Sequence[KeyValues]) -> KeyValues:
+    """Return the prefixes of several slices, all of one length, as one batch."""
+    layers = tuple(
+        (torch.cat([key for key, _ in layer]), torch.cat([value for _, value in layer]))
+        for layer in zip(*(prefix.layers for prefix in prefixes), strict=True)
+    )
+    return KeyValues(layers=layers, next_position=prefixes[0].next_position)

@@ -1,0 +1,50 @@
+"""Does the question fit the image and the preset, as far as words and header tell, before any model is asked?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coreseg_core.record import Outcome
+from coreseg_core.terms import understand
+
+FAMILY_NAMES = {
+    "CT": "CT",
+    "MR": "MRI",
+    "PT": "PET",
+    "US": "ultrasound",
+    "XR": "X-ray",
+    "OP": "fundus photography",
+    "DERM": "dermoscopy",
+    "ES": "endoscopy",
+}
+LITE_MODALITIES = frozenset({"CT", "MR", "PT", "US", "OP", "DERM", "ES"})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An outcome that needs no model, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+def refusal(question: str, *, modality: str | None, preset: str) -> Refusal | None:
+    """Return why a question is not put to the model, None if it is.
+
+    Args:
+        question: What is asked.
+        modality: Of the image as its header says; None if nothing says it.
+        preset: `lite` refuses what it was never trained for; other presets are taken to know more than the list.
+    """
+    named = understand(question)
+    if modality in FAMILY_NAMES and named.modality_family not in (None, modality):
+        asked = FAMILY_NAMES.get(named.modality_family or "", named.modality_family)
+        return Refusal("mismatch", f"The question speaks of {asked}, but this image is {FAMILY_NAMES[modality]}.")
+    if preset != "lite":
+        return None
+    if modality is not None and modality in FAMILY_NAMES and modality not in LITE_MODALITIES:
+        return Refusal("unsupported", f"The preset lite was never trained on {FAMILY_NAMES[modality]}.")
+    if not named.supported:
+        terms = ", ".join(named.unsupported_terms or named.foils)
+        return Refusal("unsupported", f"The preset lite was never trained to find: {terms}.")
+    return None

@@ -1,0 +1,224 @@
+"""The story of a question, slice by slice: volume -> slices -> findings -> label volume and record."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coreseg_core.errors import Cancelled, InputError
+from coreseg_core.imaging import SliceImage, Volume, extract_slice
+from coreseg_core.imaging.pictures import picture_slice
+from coreseg_core.inference.answering import Answering, PreparedSlice
+from coreseg_core.inference.fitting import refusal
+from coreseg_core.inference.lesions import separate_lesions
+from coreseg_core.models.allocator import keep_freed_memory
+from coreseg_core.models.load import load_model
+from coreseg_core.prompts import clean_query
+from coreseg_core.record import FindingRecord, Outcome, Query, Scope, SliceFinding
+from coreseg_core.terms import understand
+
+SLICES_AT_ONCE = 4
+Device = Literal["auto", "cpu", "cuda"]
+FindingSink = Callable[[SliceFinding], None]
+SliceTokenSink = Callable[[int, str], None]
+
+
+class SliceSegmenter:
+    """Answers questions about volumes and pictures with one loaded model.
+
+    Args:
+        answering: The model and its caches.
+        model_card: Preset, version and SHA-256, written into every record.
+        check_words: Refuse what the words or the header rule out before the model is asked (`fitting`).
+    """
+
+    def __init__(self, answering: Answering, *, model_card: Mapping[str, str], check_words: bool = True) -> None:
+        self._answering = answering
+        self.model_card = dict(model_card)
+        self._check_words = check_words
+
+    @classmethod
+    def from_preset(
+        cls, name: str, *, weights: Path | None = None, device: Device = "auto", check_words: bool = True
+    ) -> SliceSegmenter:
+        """Return a segmenter of a preset.
+
+        Args:
+            name: `lite` or `core-seg-3b`.
+            weights: A weight folder; the one that ships by default.
+            device: `auto` takes a GPU if there is one.
+            check_words: See the class.
+
+        Raises:
+            InputError: There is no such preset.
+            CheckpointError: A weight file is missing or altered.
+        """
+        keep_freed_memory()
+        chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+        loaded = load_model(name, weights=weights, device=chosen)
+        answering = Answering(loaded.model, fingerprint=loaded.sha256)
+        card = {"preset": name, "version": loaded.version, "sha256": loaded.sha256}
+        return cls(answering, model_card=card, check_words=check_words)
+
+    @property
+    def answering(self) -> Answering:
+        """The model with its caches and operation counts."""
+        return self._answering
+
+    def segment(
+        self,
+        volume: Volume,
+        query: Query,
+        scope: Scope,
+        *,
+        on_token: SliceTokenSink | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[SliceFinding]:
+        """Yield the finding of each slice of the scope, in order.
+
+        Args:
+            volume: What is looked at.
+            query: What is asked.
+            scope: Which slices.
+            on_token: Called with (slice number, new text) as replies grow.
+            should_stop: Asked before every encode and every step.
+
+        Raises:
+            InputError: A slice that does not exist, or an empty question.
+            Cancelled: If `should_stop` said so.
+        """
+        clean_query(query.text)
+        _assert_inside(scope, volume)
+        refused = self._refusal(query, volume.modality)
+        region = understand(query.text).ct_region
+        for start in range(scope.start, scope.stop, SLICES_AT_ONCE):
+            images = [
+                extract_slice(volume, scope.axis, index, region=region, channels=self._channels)
+                for index in range(start, min(start + SLICES_AT_ONCE, scope.stop))
+            ]
+            if refused is not None:
+                yield from (_refused(image, *refused) for image in images)
+                continue
+            yield from self._findings(images, query, on_token=on_token, should_stop=should_stop)
+
+    def answer(
+        self,
+        volume: Volume,
+        query: Query,
+        scope: Scope,
+        *,
+        image_id: str,
+        on_finding: FindingSink | None = None,
+        on_token: SliceTokenSink | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> tuple[FindingRecord, NDArray[np.uint8]]:
+        """Return the record of a question and its label volume (i, j, k), one value a lesion."""
+        mask = np.zeros(volume.geometry.shape_ijk, dtype=bool)
+        findings = []
+        for finding in self.segment(volume, query, scope, on_token=on_token, should_stop=should_stop):
+            findings.append(finding)
+            if finding.outcome == "present":
+                image = extract_slice(volume, finding.axis, finding.index)
+                plane: list[slice | int] = [slice(None)] * 3
+                plane[finding.axis] = finding.index
+                mask[tuple(plane)] = image.mask_to_voxels(finding.mask)
+            if on_finding is not None:
+                on_finding(finding)
+        confidence = {finding.index: finding.confidence for finding in findings}
+        labels, lesions = separate_lesions(mask, volume.geometry, axis=scope.axis, confidence=confidence)
+        record = FindingRecord(
+            id=uuid.uuid4().hex[:16],
+            image_id=image_id,
+            series_uid=volume.series_uid,
+            query=query.text,
+            scope=scope,
+            model=self.model_card,
+            outcome=overall_outcome([finding.outcome for finding in findings]),
+            slices=tuple(findings),
+            lesions=lesions,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return record, labels
+
+    def answer_picture(
+        self, rgb: NDArray[np.uint8], questions: Sequence[Query], *, pixel_mm: tuple[float, float] = (1.0, 1.0)
+    ) -> tuple[SliceFinding, ...]:
+        """Return one finding for each question about a picture (h, w, 3), which is encoded once."""
+        image = picture_slice(rgb, pixel_mm=pixel_mm)
+        findings: list[SliceFinding] = []
+        for query in questions:
+            refused = self._refusal(query, None)
+            if refused is not None:
+                findings.append(_refused(image, *refused))
+            else:
+                findings.extend(self._answering.answer([self._answering.prepare(image)], query))
+        return tuple(findings)
+
+    @property
+    def _channels(self) -> Literal["single", "three"]:
+        return self._answering.model.preset.ct_channels
+
+    def _refusal(self, query: Query, modality: str | None) -> tuple[Outcome, str] | None:
+        if not self._check_words:
+            return None
+        found = refusal(query.text, modality=modality, preset=self.model_card["preset"])
+        return None if found is None else (found.outcome, found.reason)
+
+    def _findings(
+        self,
+        images: Sequence[SliceImage],
+        query: Query,
+        *,
+        on_token: SliceTokenSink | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> tuple[SliceFinding, ...]:
+        prepared: list[PreparedSlice] = []
+        for image in images:
+            if should_stop is not None and should_stop():
+                raise Cancelled("The question was cancelled before all slices were looked at.")
+            prepared.append(self._answering.prepare(image))
+
+        def relay(row: int, text: str) -> None:
+            if on_token is not None:
+                on_token(images[row].index, text)
+
+        return self._answering.answer(prepared, query, on_token=relay, should_stop=should_stop)
+
+
+def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the outcome of a question over its slices: absence only if every slice says so."""
+    for decisive in ("present", "error", "uncertain"):
+        if decisive in outcomes:
+            return decisive  # type: ignore[return-value]
+    kinds = set(outcomes)
+    return kinds.pop() if len(kinds) == 1 else "uncertain"
+
+
+def _refused(image: SliceImage, outcome: Outcome, reason: str) -> SliceFinding:
+    return SliceFinding(
+        axis=image.axis,
+        index=image.index,
+        outcome=outcome,
+        mask=np.zeros((image.height, image.width), dtype=bool),
+        confidence=1.0,
+        confidence_kind="rule",
+        reason=reason,
+    )
+
+
+def _assert_inside(scope: Scope, volume: Volume) -> None:
+    if scope.axis not in (0, 1, 2):
+        raise InputError(f"axis {scope.axis} does not exist.", remedy="Use 0, 1 or 2 (i, j or k).")
+    count = volume.geometry.shape_ijk[scope.axis]
+    if not 0 <= scope.start < scope.stop <= count:
+        raise InputError(
+            f"slices {scope.start} to {scope.stop - 1} do not exist: axis {'ijk'[scope.axis]} has {count} slices.",
+            remedy=f"Ask for slices 0 to {count - 1}.",
+        )

@@ -1,0 +1,112 @@
+"""Builds models from presets; the only place that knows class names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    Qwen2_5_VisionTransformerPretrainedModel,
+    Qwen2_5_VLTextModel,
+)
+
+from coreseg_core.models.adapter import SemanticPromptAdapter
+from coreseg_core.models.chat import ChatTokenizer
+from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.models.lite_medsam import build_lite_medsam
+from coreseg_core.models.mllm import LanguageModel
+from coreseg_core.models.preset import LanguageSpec, LoraSpec, Preset, VisualSpec
+from coreseg_core.models.sam import build_sam
+from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.visual_tokens import QwenTokens, SegmenterTokens
+
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def build_coreseg(
+    preset: Preset,
+    *,
+    tokenizer: Path,
+    encoder_dtype: torch.dtype = torch.float32,
+    seg_only: bool = False,
+) -> CoreSegModel:
+    """Return a model of a preset with random trained parts; the segmenter has its published weights if packaged.
+
+    Args:
+        preset: What to build.
+        tokenizer: A `tokenizer.json` in Qwen2 format.
+        encoder_dtype: Of the frozen image encoder; see `best_encoder_dtype`.
+        seg_only: Let the adapter read the `<seg>` state alone (ablation).
+    """
+    segmenter = build_segmenter(preset, encoder_dtype=encoder_dtype)
+    language = build_language(preset.language, preset.visual_tokens, tokenizer=tokenizer, segmenter=segmenter)
+    adapter = SemanticPromptAdapter(
+        language.dim,
+        prompt_dim=segmenter.prompt_dim,
+        queries=preset.adapter.queries,
+        hidden_dim=preset.adapter.hidden_dim,
+        heads=preset.adapter.heads,
+        seg_only=seg_only,
+    )
+    return CoreSegModel(preset, language=language, adapter=adapter, segmenter=segmenter)
+
+
+def build_segmenter(preset: Preset, *, encoder_dtype: torch.dtype = torch.float32) -> SamSegmenter:
+    """Return the segmenter of a preset."""
+    spec = preset.segmenter
+    if spec.kind == "lite_medsam":
+        return build_lite_medsam(encoder_dtype=encoder_dtype)
+    return build_sam(spec.variant, normalisation=spec.normalisation)
+
+
+def build_language(
+    spec: LanguageSpec, visual: VisualSpec, *, tokenizer: Path, segmenter: SamSegmenter
+) -> LanguageModel:
+    """Return the language model of a preset with random weights."""
+    config = Qwen2_5_VLTextConfig(**dict(spec.config), use_cache=True)
+    text = Qwen2_5_VLTextModel(config)
+    head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+    # One table in both directions, as in Qwen2.5-VL-3B.
+    head.weight = text.embed_tokens.weight
+    if spec.lora is not None:
+        add_lora(text, spec.lora)
+    return LanguageModel(
+        text=text,
+        head=head,
+        visual=_build_visual(spec, visual, dim=config.hidden_size, segmenter=segmenter),
+        tokenizer=ChatTokenizer.from_file(tokenizer, vocab_rows=config.vocab_size),
+    )
+
+
+def add_lora(text: nn.Module, spec: LoraSpec) -> None:
+    """Freeze the language model and lay low-rank updates over its linear layers, in place."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    text.requires_grad_(False)
+    config = LoraConfig(
+        r=spec.r, lora_alpha=spec.alpha, lora_dropout=spec.dropout, target_modules=list(LORA_TARGETS), bias="none"
+    )
+    inject_adapter_in_model(config, text)
+
+
+def _build_visual(spec: LanguageSpec, visual: VisualSpec, *, dim: int, segmenter: SamSegmenter) -> nn.Module:
+    if visual.source == "segmenter":
+        channels, side, _ = segmenter.embedding_chw
+        return SegmenterTokens(channels=channels, side=side, grid=visual.grid, dim=dim)
+    vision: dict[str, Any] = dict(spec.vision or {})
+    tower = Qwen2_5_VisionTransformerPretrainedModel(Qwen2_5_VLVisionConfig(**vision))
+    return QwenTokens(tower.requires_grad_(False))
+
+
+def best_encoder_dtype(device: torch.device | str = "cpu") -> torch.dtype:
+    """Return the dtype in which the frozen encoder runs fastest on a device without visible loss.
+
+    bfloat16 where the hardware multiplies it natively (AMX or AVX512-BF16 processors, CUDA from Ampere on).
+    """
+    if torch.device(device).type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32

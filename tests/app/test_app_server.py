@@ -1,0 +1,107 @@
+"""What the server says about itself, and how it is started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serving import REPOSITORY, Server
+
+START_S = 120
+
+
+def test_info_offers_the_question_and_its_options_as_stock_slicer_can_show_them(server: Server) -> None:
+    info = server.http.get("/info/").json()
+    assert "config" not in info
+    assert set(info["strategies"]) == {"random", "first"}
+    model = info["models"]["coreseg"]
+    assert model["type"] == "segmentation"
+    assert model["labels"] == {"lesion": 1}
+    options = model["config"]
+    assert {"query", "scope", "slice", "axis", "reasoning"} <= set(options)
+    assert options["scope"] == ["slice", "range", "volume"]
+    for value in options.values():
+        assert isinstance(value, str) or all(isinstance(choice, str) for choice in value)
+
+
+@pytest.mark.parametrize("strategy", ["random", "first"])
+def test_the_next_sample_comes_from_the_stock_strategies(server: Server, strategy: str) -> None:
+    sample = server.http.post(f"/activelearning/{strategy}", json={}).json()
+    assert sample["id"] in set(server.http.get("/datastore/?output=all").json()["objects"])
+
+
+def test_health_names_preset_and_versions(server: Server) -> None:
+    health = server.http.get("/coreseg/health").json()
+    assert health["status"] == "ok"
+    assert health["model"]["preset"] == "lite"
+    assert set(health["versions"]) == {"coreseg", "monailabel", "torch", "transformers"}
+
+
+def test_inference_runs_in_a_worker_thread_so_that_others_are_answered_meanwhile(server: Server) -> None:
+    from inspect import iscoroutinefunction
+
+    routes = [
+        route for route in server.http.app.router.routes if getattr(route, "path", "") == "/infer/{model}"
+    ]
+    assert not iscoroutinefunction(routes[0].endpoint)
+
+
+def test_a_reload_installs_the_routes_once_more_and_not_twice(server: Server) -> None:
+    def paths() -> list[str]:
+        return [getattr(route, "path", "") for route in server.http.app.router.routes]
+
+    before = paths()
+    assert server.http.post("/reload").status_code == 200
+    assert server.http.get("/info/").status_code == 200
+    assert paths() == before
+    assert server.http.get("/coreseg/health").status_code == 200
+
+
+def test_mlflow_is_off_unless_asked_for(server: Server) -> None:
+    from monailabel.config import settings
+
+    assert server.http.get("/info/").status_code == 200
+    assert settings.MONAI_LABEL_TRACKING_ENABLED is False
+
+
+def test_the_documented_start_command_works_word_for_word(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = "monailabel start_server --app apps/coreseg --studies"
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    environment["MONAI_LABEL_SESSION_PATH"] = str(tmp_path / "sessions")
+    log = tmp_path / "server.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*command.split(), str(tmp_path / "studies"), "--host", "127.0.0.1", "--port", str(port)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        health = _wait_for(f"http://127.0.0.1:{port}/coreseg/health", process)
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert health is not None, log.read_text(errors="replace")[-3000:]
+    assert health["status"] == "ok"
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return dict(httpx.get(address, timeout=5).json())
+        except httpx.TransportError:
+            time.sleep(0.5)
+    return None

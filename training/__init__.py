@@ -1,0 +1,1 @@
+"""Training of CORE-Seg: recipes, rewards, wording and data."""

@@ -1,0 +1,1 @@
+"""What the `lite` preset is held against: a U-Net, the segmenter with boxes, a blind ellipse."""

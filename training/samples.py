@@ -1,0 +1,209 @@
+"""From an embedded view to a dialogue: which question, which answer, which tokens, which mask."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coreseg_core.claims import boxes, measure
+from coreseg_core.evaluation.rows import Row
+from coreseg_core.imaging import boxes_to_frame, frame_wh
+from coreseg_core.models.chat import ChatTokenizer
+from coreseg_core.models.coreseg import TeacherBatch
+from coreseg_core.models.mllm import sequence_positions
+from coreseg_core.models.preset import FrameSpec
+from coreseg_core.record import REASONING_MODES, ReasoningMode
+from training.views import EmbeddedView, ViewStore
+from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
+
+MODE_WEIGHTS = (0.3, 0.35, 0.35)
+"""How often full, brief and no reasoning are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialogue:
+    """One question about one view with the whole right reply."""
+
+    kind: Kind
+    question: str
+    mode: ReasoningMode
+    reply: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatch:
+    """A teacher-forced batch with the masks behind it.
+
+    Attributes:
+        teacher: What the model reads.
+        masks: (n, side, side) float, the lesions in the segmenter's square.
+        weights: (n,) weight of each row.
+        kinds: What kind of question each row asks.
+    """
+
+    teacher: TeacherBatch
+    masks: Tensor
+    weights: Tensor
+    kinds: tuple[Kind, ...]
+
+
+def write_dialogue(
+    rng: random.Random,
+    row: Row,
+    view: EmbeddedView,
+    frame: FrameSpec,
+    *,
+    kind: Kind | None = None,
+    mode: ReasoningMode | None = None,
+    mix: KindMix = DEFAULT_MIX,
+) -> Dialogue:
+    """Return a question about a view and its right reply, drawn at random where kind or mode are not given."""
+    height, width = view.mask.shape
+    target_wh = frame_wh(
+        height, width, (1.0, 1.0), min_long_side_px=frame.min_long_side_px, max_long_side_px=frame.max_long_side_px
+    )
+    kind = kind or choose_kind(rng, row, mix)
+    mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
+    question = write_question(rng, row, kind)
+    in_frame = boxes_to_frame(boxes(view.mask), (width, height), target_wh)
+    facts = measure(view.mask, view.grey) if kind == "present" else None
+    reply = target_text(rng, row, facts, in_frame, kind, question, mode)
+    return Dialogue(kind=kind, question=question.text, mode=mode, reply=reply)
+
+
+def collate(
+    dialogues: Sequence[Dialogue],
+    views: Sequence[EmbeddedView],
+    weights: Sequence[float],
+    *,
+    tokenizer: ChatTokenizer,
+    grid_hw: tuple[int, int],
+    side_px: int,
+) -> TrainingBatch:
+    """Return dialogues about views as one padded batch."""
+    rows = [_tokens(dialogue, tokenizer, grid_hw) for dialogue in dialogues]
+    length = max(len(row.ids) for row in rows)
+
+    def padded(values: list[list[int]], fill: int) -> Tensor:
+        return torch.tensor([value + [fill] * (length - len(value)) for value in values])
+
+    positions = torch.stack(
+        [
+            torch.nn.functional.pad(sequence_positions(row.ids, tokenizer.image_id, grid_hw), (0, length - len(row.ids)))
+            for row in rows
+        ],
+        dim=1,
+    )
+    embeddings = torch.from_numpy(np.stack([view.embedding for view in views]))
+    teacher = TeacherBatch(
+        ids=padded([row.ids for row in rows], tokenizer.pad_id),
+        positions=positions,
+        real=padded([[1] * len(row.ids) for row in rows], 0).bool(),
+        target=padded([row.target for row in rows], 0).bool(),
+        answer=padded([row.answer for row in rows], 0).bool(),
+        seg=padded([row.seg for row in rows], 0).bool(),
+        embeddings=embeddings.float(),
+    )
+    return TrainingBatch(
+        teacher=teacher,
+        masks=torch.from_numpy(np.stack([_square(view.mask, side_px) for view in views])),
+        weights=torch.tensor(weights, dtype=torch.float32),
+        kinds=tuple(dialogue.kind for dialogue in dialogues),
+    )
+
+
+class BatchSource:
+    """Draws training batches; batch number `step` depends on the seed and the step alone, so a run can resume.
+
+    Args:
+        store: Embedded views.
+        rows: Manifest rows by id.
+        balance: Exponent on a subset's size: 1 draws pictures evenly, 0 draws subsets evenly.
+        lesion_free_weight: How much oftener than others a lesion-free picture is drawn.
+    """
+
+    def __init__(
+        self,
+        store: ViewStore,
+        rows: Mapping[str, Row],
+        *,
+        tokenizer: ChatTokenizer,
+        frame: FrameSpec,
+        grid_hw: tuple[int, int],
+        side_px: int,
+        batch_size: int,
+        balance: float,
+        lesion_free_weight: float,
+        mix: KindMix,
+        seed: int,
+    ) -> None:
+        self._store, self._rows = store, rows
+        self._tokenizer, self._frame, self._grid_hw, self._side_px = tokenizer, frame, grid_hw, side_px
+        self._batch_size, self._mix, self._seed = batch_size, mix, seed
+        self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
+
+    def batch(self, step: int, process: int = 0) -> TrainingBatch:
+        """Return the batch of a step and process."""
+        numbers = np.random.default_rng([self._seed, step, process]).choice(
+            len(self._store), size=self._batch_size, p=self._chances
+        )
+        rng = random.Random(f"{self._seed}/{step}/{process}")
+        views = [self._store[int(number)] for number in numbers]
+        rows = [self._rows[view.key.row_id] for view in views]
+        dialogues = [
+            write_dialogue(rng, row, view, self._frame, mix=self._mix) for row, view in zip(rows, views, strict=True)
+        ]
+        return collate(
+            dialogues,
+            views,
+            [row.weight for row in rows],
+            tokenizer=self._tokenizer,
+            grid_hw=self._grid_hw,
+            side_px=self._side_px,
+        )
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    ids: list[int]
+    target: list[int]
+    answer: list[int]
+    seg: list[int]
+
+
+def _tokens(dialogue: Dialogue, tokenizer: ChatTokenizer, grid_hw: tuple[int, int]) -> _Tokens:
+    head = tokenizer.prefix_ids(grid_hw[0] * grid_hw[1]) + tokenizer.question_ids(dialogue.question, dialogue.mode)
+    reasoning, answer = tokenizer.reply_ids(dialogue.reply)
+    ids = head + reasoning + answer
+    start = len(head) + len(reasoning)
+    flags, seg = [0] * len(ids), [0] * len(ids)
+    if tokenizer.seg_id in answer:
+        # The state before a token predicts it, so the state before <seg> is the one that is read.
+        predicting = start + answer.index(tokenizer.seg_id) - 1
+        seg[predicting] = 1
+        flags[start : predicting + 1] = [1] * (predicting + 1 - start)
+    target = [0] * len(head) + [1] * (len(ids) - len(head))
+    return _Tokens(ids=ids, target=target, answer=flags, seg=seg)
+
+
+def _square(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
+    square = np.zeros((side_px, side_px), np.float32)
+    square[: mask.shape[0], : mask.shape[1]] = mask
+    return square
+
+
+def _chances(
+    store: ViewStore, rows: Mapping[str, Row], *, balance: float, lesion_free_weight: float
+) -> NDArray[np.float64]:
+    subsets = [rows[key.row_id].subset for key in store.keys]
+    sizes = {name: subsets.count(name) for name in set(subsets)}
+    weights = np.array([sizes[name] ** (balance - 1.0) for name in subsets])
+    free = np.array([rows[key.row_id].lesion_free for key in store.keys])
+    weights = weights * np.where(free, lesion_free_weight, 1.0)
+    return weights / weights.sum()

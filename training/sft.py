@@ -1,0 +1,191 @@
+"""Stage 1: supervised fine-tuning, from a manifest to weights, read top to bottom.
+
+What it does: draws a view of a picture whose embedding lies on disk (`training.views`), asks a question about it,
+writes the right reply from what is measured in picture and mask (`training.wording`), and minimises the cross-entropy
+of the reply plus Dice and cross-entropy of the mask that the `<seg>` state leads to (CORE-Seg, stage 1).
+
+    python -m training.sft --config training/configs/sft_lite.yaml
+    python -m training.sft --config training/configs/sft_lite.yaml --minutes 40     # a piece; run it again to go on
+
+A run that is killed goes on from its last checkpoint. On several processes: `accelerate launch -m training.sft ...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from coreseg_core.evaluation.manifest import read_manifest
+from coreseg_core.evaluation.rows import Row
+from coreseg_core.models.allocator import keep_freed_memory
+from coreseg_core.models.build import build_coreseg
+from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
+from coreseg_core.models.preset import load_preset
+from training.curves import draw_curves
+from training.development import development_scores
+from training.losses import (
+    cross_entropy_loss,
+    dice_loss,
+    iou_loss,
+    mean_dice,
+    patch_loss,
+    token_loss,
+    weighted_mean,
+)
+from training.loop import LoopConfig, TrainingLoop
+from training.samples import BatchSource, TrainingBatch
+from training.views import ViewStore
+from training.wording import KindMix
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTConfig:
+    """One SFT run.
+
+    Attributes:
+        preset: Name of the model preset.
+        tokenizer: `tokenizer.json` in Qwen2 format.
+        manifests: Manifests whose rows the views were made from.
+        views: Folder of view stores, one sub-folder a part.
+        out: Folder of the run.
+        seed: Of the weights and of every draw.
+        batch_size: Dialogues a step and process.
+        balance: Exponent on the size of a subset when pictures are drawn.
+        lesion_free_weight: How much oftener a lesion-free picture is drawn.
+        mix: Shares of the kinds of question.
+        learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
+        loss_weights: Of `text`, `dice`, `cross_entropy`, `iou`, `patch`.
+        loop: Length and pace.
+    """
+
+    preset: str
+    tokenizer: Path
+    manifests: tuple[Path, ...]
+    views: Path
+    out: Path
+    seed: int
+    batch_size: int
+    balance: float
+    lesion_free_weight: float
+    mix: KindMix
+    learning_rates: Mapping[str, float]
+    loss_weights: Mapping[str, float]
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000))
+
+
+def read_config(path: Path) -> SFTConfig:
+    """Return the configuration of a YAML file."""
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return SFTConfig(
+        **{
+            **values,
+            "tokenizer": Path(values["tokenizer"]),
+            "manifests": tuple(Path(manifest) for manifest in values["manifests"]),
+            "views": Path(values["views"]),
+            "out": Path(values["out"]),
+            "mix": KindMix(**values["mix"]),
+            "loop": LoopConfig(**values["loop"]),
+        }
+    )
+
+
+class Learner(nn.Module):
+    """The model and the auxiliary head that only training has: lesion share per visual token."""
+
+    def __init__(self, model: CoreSegModel) -> None:
+        super().__init__()
+        self.model = model
+        self.patch_head = nn.Linear(model.language.dim, 1)
+
+    def forward(self, batch: TrainingBatch) -> tuple[TeacherOutput, Tensor]:
+        """Return the model's output and the patch logits (n, tokens)."""
+        output = self.model(batch.teacher)
+        return output, self.patch_head(output.picture)[..., 0]
+
+
+def sft_losses(weights: Mapping[str, float], grid: int) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
+    """Return the function that turns a batch into its loss terms."""
+
+    def losses(learner: nn.Module, batch: TrainingBatch) -> dict[str, Tensor]:
+        output, patch_logits = learner(batch)
+        rows = output.with_mask
+        masks, row_weights = batch.masks[rows], batch.weights[rows]
+        terms = {
+            "text": token_loss(output.token_losses, batch.weights),
+            "dice": weighted_mean(dice_loss(output.mask_logits, masks), row_weights),
+            "cross_entropy": weighted_mean(cross_entropy_loss(output.mask_logits, masks), row_weights),
+            "iou": weighted_mean(iou_loss(output.predicted_iou, output.mask_logits, masks), row_weights),
+            "patch": patch_loss(patch_logits, batch.masks, grid),
+        }
+        terms["total"] = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        with torch.no_grad():
+            terms["mask_dice"] = weighted_mean(mean_dice(output.mask_logits, masks), row_weights)
+        return terms
+
+    return losses
+
+
+def parameter_groups(model: CoreSegModel, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return optimizer groups of everything that is trained; norms, biases and single vectors do not decay."""
+    parts = {"language": model.language, "adapter": model.adapter, "decoder": model.segmenter.mask_decoder}
+    groups = []
+    for name, part in parts.items():
+        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        groups.append({"params": [p for p in trained if p.ndim > 1], "lr": rates[name]})
+        groups.append({"params": [p for p in trained if p.ndim <= 1], "lr": rates[name], "weight_decay": 0.0})
+    return groups
+
+
+def run(config: SFTConfig, *, minutes: float | None = None) -> None:
+    """Train as configured, for at most `minutes`."""
+    keep_freed_memory()
+    torch.manual_seed(config.seed)
+    preset = load_preset(config.preset)
+    model = build_coreseg(preset, tokenizer=config.tokenizer)
+    learner = Learner(model)
+    rows: dict[str, Row] = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
+    grid = preset.visual_tokens.grid
+    source = BatchSource(
+        ViewStore(config.views / "train"),
+        rows,
+        tokenizer=model.language.tokenizer,
+        frame=preset.frame,
+        grid_hw=(grid, grid),
+        side_px=model.segmenter.side_px,
+        batch_size=config.batch_size,
+        balance=config.balance,
+        lesion_free_weight=config.lesion_free_weight,
+        mix=config.mix,
+        seed=config.seed,
+    )
+    development = ViewStore(config.views / "dev")
+    groups = parameter_groups(model, config.learning_rates)
+    groups.append({"params": list(learner.patch_head.parameters()), "lr": config.learning_rates["adapter"]})
+    loop = TrainingLoop(learner, groups, config=config.loop, folder=config.out)
+    loop.run(
+        source.batch,
+        sft_losses(config.loss_weights, grid),
+        lambda: development_scores(model, development, rows),
+        until_s=None if minutes is None else minutes * 60,
+    )
+    draw_curves(config.out / "log.jsonl", config.out / "curves.png")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run SFT from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
+    arguments = parser.parse_args(argv)
+    run(read_config(arguments.config), minutes=arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()
