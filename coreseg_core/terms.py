@@ -20,7 +20,7 @@ from coreseg_core.spelling import edit_distance, letter_bits
 MAX_TOKENS = 400
 MIN_FUZZY_ONE, MIN_FUZZY_TWO = 5, 9
 """Word lengths from which one and two typing errors are forgiven."""
-MIN_FUZZY_UNTRAINED = 8
+MIN_FUZZY_REFUSED = 8
 """The same for words that lead to a refusal: a wrong guess there would turn a fair question away."""
 
 _TOKEN = re.compile(r"[a-z0-9]+", re.IGNORECASE)
@@ -262,7 +262,7 @@ def _vocabulary() -> tuple[frozenset[str], tuple[tuple[str, int], ...]]:
     """Return all known words, and those (with their letters) that are recognised when misspelled."""
     forgiven: dict[str, int] = {}
     for phrase, meanings in _phrases().items():
-        shortest = MIN_FUZZY_UNTRAINED if meanings[0][0] == "untrained" else MIN_FUZZY_ONE
+        shortest = MIN_FUZZY_REFUSED if meanings[0][0] in ("untrained", "foil") else MIN_FUZZY_ONE
         for word in phrase:
             forgiven[word] = min(shortest, forgiven.get(word, shortest))
     long_words = sorted(word for word, shortest in forgiven.items() if len(word) >= shortest)

@@ -33,7 +33,7 @@ SHIPPED = "v0"
 CURRENT_NAME = "current.json"
 CURRENT_SCHEMA = "coreseg.current/1"
 
-Default = TypeVar("Default", Path, None)
+Default = TypeVar("Default", bound=Path | None)
 State = Literal["candidate", "accepted", "rejected"]
 
 

@@ -74,7 +74,9 @@ def random_view(
     return View(rgb=_change_greys(picture, rng, colour=modality in _FREE_TO_TURN), mask=outline[0] > 0.5)
 
 
-def shifted_view(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], *, shift_xy: tuple[float, float], side_px: int) -> View:
+def shifted_view(
+    rgb: NDArray[np.uint8], mask: NDArray[np.bool_], *, shift_xy: tuple[float, float], side_px: int
+) -> View:
     """Return the picture moved by fractions of its long side on a black canvas half again as large.
 
     The whole picture stays visible; only its place changes. This is how the loss on shifted copies is measured.
@@ -110,7 +112,9 @@ def _draw_window(mask: NDArray[np.bool_], rng: np.random.Generator, modality: st
         window = Window(
             centre_xy=(float(centre[0]), float(centre[1])),
             size_wh=(float(size[0]), float(size[1])),
-            angle_rad=rng.uniform(-math.pi, math.pi) if turn and rng.random() < 0.5 else rng.normal(0.0, 0.12),
+            angle_rad=rng.uniform(-math.pi, math.pi)
+            if turn and rng.random() < 0.5
+            else rng.normal(0.0, 0.12),
             mirror=(bool(rng.random() < 0.5), bool(turn and rng.random() < 0.5)),
         )
         if not len(xs) or _share_inside(window, xs / long_side, ys / long_side) >= MIN_LESION_KEPT:
@@ -126,7 +130,9 @@ def _share_inside(window: Window, xs: NDArray[np.float64], ys: NDArray[np.float6
     return float(inside.mean())
 
 
-def _look_through(window: Window, source: Tensor, truth: Tensor, fill: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
+def _look_through(
+    window: Window, source: Tensor, truth: Tensor, fill: Tensor, side_px: int
+) -> tuple[Tensor, Tensor]:
     height, width = source.shape[-2:]
     long_side = max(height, width)
     scale = side_px / max(window.size_wh)

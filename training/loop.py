@@ -68,7 +68,9 @@ class TrainingLoop:
         trained_state: Names of the tensors that a checkpoint holds.
     """
 
-    def __init__(self, model: nn.Module, groups: list[dict[str, Any]], *, config: LoopConfig, folder: Path) -> None:
+    def __init__(
+        self, model: nn.Module, groups: list[dict[str, Any]], *, config: LoopConfig, folder: Path
+    ) -> None:
         self.accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
             gradient_accumulation_steps=config.accumulate,
@@ -107,7 +109,9 @@ class TrainingLoop:
             bar.update(1)
             if self.step % self.config.log_every == 0:
                 seconds = round(time.monotonic() - started, 1)
-                self._log({"step": self.step, "seconds": seconds, "lr": self._schedule.get_last_lr()[0], **terms})
+                self._log(
+                    {"step": self.step, "seconds": seconds, "lr": self._schedule.get_last_lr()[0], **terms}
+                )
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()})
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 with self.averaged():

@@ -1,6 +1,6 @@
 """Publishes the averaged weights of a run as a weight folder that the program loads.
 
-    python -m training.publish --run runs/sft_lite --config training/configs/sft_lite.yaml --out coreseg_core/weights/lite
+python -m training.publish --run runs/sft_lite --config training/configs/sft_lite.yaml --out coreseg_core/weights/lite
 """
 
 from __future__ import annotations
@@ -58,16 +58,21 @@ def facts_of(config: SFTConfig, *, step: int, log: Path) -> dict[str, Any]:
         "steps": step,
         "dialogues": step * config.batch_size * config.loop.accumulate,
         "data": {
-            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for path in config.manifests
+            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in config.manifests
         },
         "hardware": platform.machine(),
-        "development": next((line for line in reversed(lines) if any(key.startswith("dev/") for key in line)), {}),
+        "development": next(
+            (line for line in reversed(lines) if any(key.startswith("dev/") for key in line)), {}
+        ),
     }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Publish the newest checkpoint of a run, replacing the weight folder in one step."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -76,7 +81,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint = max((arguments.run / "checkpoints").glob("step_??????"))
     tensors, step = published_tensors(checkpoint)
     facts = facts_of(config, step=step, log=arguments.run / "log.jsonl")
-    kept = {path.name: path.read_bytes() for path in arguments.out.glob("*.md")} if arguments.out.exists() else {}
+    kept = (
+        {path.name: path.read_bytes() for path in arguments.out.glob("*.md")}
+        if arguments.out.exists()
+        else {}
+    )
     files = {"tokenizer.json": config.tokenizer.read_bytes()}
     with tempfile.TemporaryDirectory(dir=arguments.out.parent, prefix=".publish-") as scratch:
         fresh = Path(scratch) / arguments.out.name

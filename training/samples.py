@@ -66,7 +66,11 @@ def write_dialogue(
     """Return a question about a view and its right reply, drawn at random where kind or mode are not given."""
     height, width = view.mask.shape
     target_wh = frame_wh(
-        height, width, (1.0, 1.0), min_long_side_px=frame.min_long_side_px, max_long_side_px=frame.max_long_side_px
+        height,
+        width,
+        (1.0, 1.0),
+        min_long_side_px=frame.min_long_side_px,
+        max_long_side_px=frame.max_long_side_px,
     )
     kind = kind or choose_kind(rng, row, mix)
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
@@ -95,7 +99,9 @@ def collate(
 
     positions = torch.stack(
         [
-            torch.nn.functional.pad(sequence_positions(row.ids, tokenizer.image_id, grid_hw), (0, length - len(row.ids)))
+            torch.nn.functional.pad(
+                sequence_positions(row.ids, tokenizer.image_id, grid_hw), (0, length - len(row.ids))
+            )
             for row in rows
         ],
         dim=1,
@@ -157,7 +163,8 @@ class BatchSource:
         views = [self._store[int(number)] for number in numbers]
         rows = [self._rows[view.key.row_id] for view in views]
         dialogues = [
-            write_dialogue(rng, row, view, self._frame, mix=self._mix) for row, view in zip(rows, views, strict=True)
+            write_dialogue(rng, row, view, self._frame, mix=self._mix)
+            for row, view in zip(rows, views, strict=True)
         ]
         return collate(
             dialogues,
@@ -178,7 +185,9 @@ class _Tokens:
 
 
 def _tokens(dialogue: Dialogue, tokenizer: ChatTokenizer, grid_hw: tuple[int, int]) -> _Tokens:
-    head = tokenizer.prefix_ids(grid_hw[0] * grid_hw[1]) + tokenizer.question_ids(dialogue.question, dialogue.mode)
+    head = tokenizer.prefix_ids(grid_hw[0] * grid_hw[1]) + tokenizer.question_ids(
+        dialogue.question, dialogue.mode
+    )
     reasoning, answer = tokenizer.reply_ids(dialogue.reply)
     ids = head + reasoning + answer
     start = len(head) + len(reasoning)

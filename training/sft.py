@@ -30,6 +30,7 @@ from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.preset import load_preset
 from training.curves import draw_curves
 from training.development import development_scores
+from training.loop import LoopConfig, TrainingLoop
 from training.losses import (
     cross_entropy_loss,
     dice_loss,
@@ -39,7 +40,6 @@ from training.losses import (
     token_loss,
     weighted_mean,
 )
-from training.loop import LoopConfig, TrainingLoop
 from training.samples import BatchSource, TrainingBatch
 from training.views import ViewStore
 from training.wording import KindMix
@@ -110,7 +110,9 @@ class Learner(nn.Module):
         return output, self.patch_head(output.picture)[..., 0]
 
 
-def sft_losses(weights: Mapping[str, float], grid: int) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
+def sft_losses(
+    weights: Mapping[str, float], grid: int
+) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
     """Return the function that turns a batch into its loss terms."""
 
     def losses(learner: nn.Module, batch: TrainingBatch) -> dict[str, Tensor]:
@@ -180,7 +182,9 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run SFT from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
     arguments = parser.parse_args(argv)

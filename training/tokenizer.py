@@ -1,6 +1,6 @@
 """Trains the small byte-level BPE tokenizer of `lite`, in the format of Qwen2's.
 
-    python -m training.tokenizer --manifest MANIFEST --out coreseg_core/weights/lite/tokenizer.json
+python -m training.tokenizer --manifest MANIFEST --out coreseg_core/weights/lite/tokenizer.json
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.models.chat import SPECIAL_TOKENS
 from coreseg_core.prompts import chat_messages
 from training.parts import part_of
 from training.wording import corpus
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 FRAME_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 VOCABULARY = 1500
@@ -43,7 +44,9 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int = VOCABULARY) -> To
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train the tokenizer on questions and answers about the training rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--manifest", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
@@ -55,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if row.weights == "yes" and part_of(row) == "train"
     ]
     texts = [*corpus(random.Random(arguments.seed), rows, CORPUS_TEXTS)]
-    frame = [f"system\nuser\nassistant\n{chat_messages('?', mode)[1]['content'][1]['text']}" for mode in ("full", "brief", "none")]
+    frame = [
+        f"system\nuser\nassistant\n{chat_messages('?', mode)[1]['content'][1]['text']}"
+        for mode in ("full", "brief", "none")
+    ]
     tokenizer = train_tokenizer([*texts, *frame * 50])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(arguments.out))

@@ -160,7 +160,9 @@ def build_store(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Embed the views of a manifest's rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--part", choices=["train", "dev", "val"], default="train")
     parser.add_argument("--views", type=int, nargs="+", default=[0, 1], help="0 is the picture itself")
@@ -170,7 +172,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--worker", type=int, nargs=2, default=(0, 1), metavar=("NUMBER", "COUNT"))
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    rows = [row for row in read_manifest(arguments.manifest) if row.weights == "yes" and part_of(row) == arguments.part]
+    rows = [
+        row
+        for row in read_manifest(arguments.manifest)
+        if row.weights == "yes" and part_of(row) == arguments.part
+    ]
     worker = (arguments.worker[0], arguments.worker[1])
     build_store(rows, arguments.views, arguments.out, seed=arguments.seed, worker=worker)
 

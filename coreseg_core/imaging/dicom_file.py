@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import pydicom
 from pydicom.config import disable_value_validation
-from pydicom.dataset import FileDataset
+from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_file_meta_info
@@ -82,14 +82,12 @@ def open_dataset(path: Path, *, limits: Limits, tags: tuple[str, ...] | None = N
         stream: BinaryIO = cast(BinaryIO, mapped)
         meta = read_file_meta_info(path)
         if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            stream = _inflated(mapped, limits=limits)
+            stream = _inflated(mapped, meta, limits=limits)
         return pydicom.dcmread(stream, stop_before_pixels=only is not None, specific_tags=only)
 
 
-def _inflated(mapped: mmap.mmap, *, limits: Limits) -> BinaryIO:
+def _inflated(mapped: mmap.mmap, meta: FileMetaDataset, *, limits: Limits) -> BinaryIO:
     """Return a deflated file as an explicit little-endian one, refusing one that swells beyond the limits."""
-    start = io.BytesIO(mapped[: min(len(mapped), _META_BEFORE_LENGTH + 65_536)])
-    meta = read_file_meta_info(start)
     body_at = _META_BEFORE_LENGTH + int(meta.FileMetaInformationGroupLength)
     packed = mapped[body_at:]
     most = limits.max_unpacked_bytes(len(packed))

@@ -5,23 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (its documented name)
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
 from pydicom.pixel_data_handlers.util import convert_color_space
-from pydicom.uid import UID
 
 from coreseg_core.errors import InputError
 from coreseg_core.imaging.dicom_file import open_dataset, typed_dicom_faults
 from coreseg_core.imaging.dicom_header import DicomHeader
+from coreseg_core.imaging.dicom_jpeg import JPEG_FAMILY, unpack_jpeg
 from coreseg_core.limits import Limits
 
 # In these "MONOCHROME1" only says how to show a value; in pictures it says that the stored one is a negative.
 _PHYSICAL_VALUES = ("CT", "MR", "PT")
-# Lossless and near-lossless JPEG, which pydicom alone cannot unpack; SimpleITK's DICOM reader can.
-_SIMPLEITK_SYNTAXES = frozenset(
-    "1.2.840.10008.1.2.4." + end for end in ("51", "57", "70", "80", "81", "90", "91")
-)
 
 
 def whole_numbers(header: DicomHeader) -> bool:
@@ -40,50 +34,45 @@ def read_values(header: DicomHeader, *, limits: Limits) -> NDArray[Any]:
     limits.check_inflation(packed_bytes=header.path.stat().st_size, unpacked_bytes=unpacked)
     with typed_dicom_faults():
         dataset = open_dataset(header.path, limits=limits)
-        syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
-        if syntax in _SIMPLEITK_SYNTAXES and header.samples == 1:
-            return _unpacked_by_simpleitk(header)
-        stored = dataset.pixel_array
-        if header.samples == 3:
-            return _rgb(stored, dataset)
-    if stored.shape != (header.rows, header.columns):
-        raise _wrong_size()
-    return _rescaled(stored, header)
+        if str(dataset.file_meta.TransferSyntaxUID).startswith(JPEG_FAMILY):
+            stored = unpack_jpeg(dataset)
+        else:
+            stored = _rgb(dataset.pixel_array, str(dataset.PhotometricInterpretation))
+    _require_size(stored, header)
+    return stored if header.samples == 3 else _rescaled(stored, header)
 
 
-def _rgb(stored: NDArray[Any], dataset: FileDataset) -> NDArray[np.uint8]:
-    if stored.dtype != np.uint8 or stored.shape != (dataset.Rows, dataset.Columns, 3):
-        raise InputError("a DICOM colour image that is not 8-bit.", remedy="Export it as 8-bit RGB.")
-    colours = str(dataset.PhotometricInterpretation)
-    if colours.startswith("YBR_FULL"):
+def _rgb(stored: NDArray[Any], colours: str) -> NDArray[Any]:
+    """Return RGB of what is stored as brightness and colour differences, anything else as it is."""
+    if stored.dtype == np.uint8 and colours.startswith("YBR_FULL"):
         return np.asarray(convert_color_space(stored, colours, "RGB"), dtype=np.uint8)
     return stored
 
 
 def _rescaled(stored: NDArray[Any], header: DicomHeader) -> NDArray[Any]:
     values = stored
-    if header.photometric == "MONOCHROME1" and header.modality not in _PHYSICAL_VALUES:
-        highest = -1 if header.signed else 2**header.bits_stored - 1
-        values = (highest - stored.astype(np.int64)).astype(np.int64)
+    if _negative(header):
+        values = _highest(header) - stored.astype(np.int64)
     if whole_numbers(header):
         offset = int(header.intercept)
         return values if offset == 0 else values.astype(np.int64) + offset
     return (values * header.slope + header.intercept).astype(np.float32)
 
 
-def _unpacked_by_simpleitk(header: DicomHeader) -> NDArray[Any]:
-    """Return values that SimpleITK has unpacked, and rescaled on the way."""
-    try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(str(header.path)))
-    except RuntimeError as error:
-        raise ValueError("SimpleITK cannot unpack the image") from error
-    if values.shape != (1, header.rows, header.columns):
-        raise _wrong_size()
-    plane = values[0]
-    return plane.astype(np.int64) if whole_numbers(header) else plane.astype(np.float32)
+def _negative(header: DicomHeader) -> bool:
+    return header.photometric == "MONOCHROME1" and header.modality not in _PHYSICAL_VALUES
 
 
-def _wrong_size() -> InputError:
-    return InputError(
-        "a DICOM file holds another number of pixels than it announces.", remedy="Export the series again."
-    )
+def _highest(header: DicomHeader) -> int:
+    """Return the stored value that takes the place of the lowest one in a negative."""
+    return -1 if header.signed else int(2**header.bits_stored - 1)
+
+
+def _require_size(values: NDArray[Any], header: DicomHeader) -> None:
+    if header.samples == 3 and values.dtype != np.uint8:
+        raise InputError("a DICOM colour image that is not 8-bit.", remedy="Export it as 8-bit RGB.")
+    if values.shape != (header.rows, header.columns, 3)[: 3 if header.samples == 3 else 2]:
+        raise InputError(
+            "a DICOM file holds another number of pixels than it announces.",
+            remedy="Export the series again.",
+        )

@@ -133,7 +133,7 @@ def _sampled_slices(voxels: NDArray[Any], slice_axis: int) -> list[NDArray[np.fl
 
 
 def _finite_range(voxels: NDArray[Any]) -> DisplayRange:
-    """Return lowest and highest finite value, one apart at least."""
+    """Return lowest and highest finite value, a little apart at least."""
     finite = voxels[np.isfinite(voxels)]
     low, high = float(finite.min()), float(finite.max())
-    return (low, high) if high > low else (low, low + 1.0)
+    return (low, high) if high > low else (low, low + max(1.0, 1e-6 * abs(low)))

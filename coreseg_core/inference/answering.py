@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coreseg_core.answer import ParsedAnswer, parse
 from coreseg_core.claims import check_claims, measure, read_claims
+from coreseg_core.errors import Cancelled
 from coreseg_core.imaging import SliceImage, boxes_to_native, frame_wh
 from coreseg_core.inference.cache import ByteLRU
 from coreseg_core.inference.confidence import (
@@ -90,28 +91,43 @@ class Answering:
     def answer(
         self,
         slices: Sequence[PreparedSlice],
-        query: Query,
+        query: Query | Sequence[Query],
         *,
         on_token: TokenSink | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[SliceFinding, ...]:
         """Return one finding for each slice; all slices of one call have frames of one size.
 
+        Args:
+            slices: What is looked at; the same slice may stand several times.
+            query: What is asked of every slice, or one question a slice, all with one way of reasoning.
+            on_token: Called with (place in `slices`, new text).
+            should_stop: Asked before every encode and every step.
+
         Raises:
             Cancelled: If `should_stop` said so.
-            InputError, LimitError: If the question cannot be asked.
+            InputError, LimitError: If a question cannot be asked.
         """
-        embeddings = torch.cat([self._embedding(prepared) for prepared in slices])
-        prefix = _join([self._prefix(prepared) for prepared in slices])
-        options = DecodeOptions(reasoning=query.reasoning, max_tokens=self.model.preset.max_answer_tokens)
-        self.counts.question_prefills += 1
-        replies = decode_replies(
-            self.model.language, prefix, query.text, options, on_token=on_token, should_stop=should_stop
+        queries = [query] * len(slices) if isinstance(query, Query) else list(query)
+        embedded, prefixes = [], []
+        for prepared in slices:
+            if should_stop is not None and should_stop():
+                raise Cancelled("The question was cancelled before all slices were looked at.")
+            embedded.append(self._embedding(prepared))
+            prefixes.append(self._prefix(prepared))
+        embeddings, prefix = torch.cat(embedded), _join(prefixes)
+        options = DecodeOptions(
+            reasoning=queries[0].reasoning, max_tokens=self.model.preset.max_answer_tokens
         )
-        findings = []
-        for prepared, embedding, reply in zip(slices, embeddings, replies, strict=True):
-            findings.append(self._finding(prepared, embedding[None], reply, query))
-        return tuple(findings)
+        self.counts.question_prefills += 1
+        texts = [asked.text for asked in queries]
+        replies = decode_replies(
+            self.model.language, prefix, texts, options, on_token=on_token, should_stop=should_stop
+        )
+        return tuple(
+            self._finding(prepared, embedding[None], reply, asked)
+            for prepared, embedding, reply, asked in zip(slices, embeddings, replies, queries, strict=True)
+        )
 
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
@@ -133,7 +149,9 @@ class Answering:
 
         return self._prefixes.get_or_make(prepared.key, prefill)
 
-    def _finding(self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query) -> SliceFinding:
+    def _finding(
+        self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query
+    ) -> SliceFinding:
         parsed = parse(reply.text)
         if reply.answer_states is None:
             return self._denial(prepared, reply, parsed)
@@ -170,7 +188,7 @@ class Answering:
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
             box_frame_wh=prepared.frame_wh,
-            confidence=denial_confidence(reply.log_probs),
+            confidence=denial_confidence(reply.answer_log_probs),
             confidence_kind=DENIAL_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
             reason="" if readable else "The model's reply does not follow the grammar.",
@@ -186,7 +204,9 @@ class Answering:
         seg[0, -1] = True
         semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
         reader = self.model.segmenter.reader_tokens(query.prompts, prepared.view)
-        logits, predicted_iou = self.model.segmenter.decode(embedding, pad_tokens([torch.cat([semantic, reader], 1)]))
+        logits, predicted_iou = self.model.segmenter.decode(
+            embedding, pad_tokens([torch.cat([semantic, reader], 1)])
+        )
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
 

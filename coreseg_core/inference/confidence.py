@@ -42,11 +42,12 @@ def box_mask_iou(boxes_xyxy_px: Sequence[Box], mask: NDArray[np.bool_]) -> float
 
 def mask_confidence(predicted_iou: float, agreement: float | None) -> float:
     """Return 0..1 for a mask; a mask without a readable box is trusted half as much."""
-    return float(np.clip(predicted_iou, 0.0, 1.0)) * (0.5 + 0.5 * (agreement or 0.0))
+    estimate = 0.0 if math.isnan(predicted_iou) else min(max(predicted_iou, 0.0), 1.0)
+    return estimate * (0.5 + 0.5 * (agreement or 0.0))
 
 
 def denial_confidence(log_probs: Sequence[float]) -> float:
-    """Return 0..1 for an answer without a mask: the probability of its least likely word among the first."""
+    """Return 0..1 for an answer without a mask: the probability of its least likely token."""
     return math.exp(min(log_probs)) if log_probs else 0.0
 
 

@@ -48,12 +48,14 @@ class Reply:
         text: The whole reply, closed as the grammar wants where decoding stopped at `<seg>`.
         ids: Tokens in order, `<seg>` included.
         log_probs: Log-probability of each token under the model; 0 for forced ones.
+        answer_log_probs: Those of the answer alone, without the reasoning; all of them where no answer begins.
         answer_states: (L, d) states from the start of the answer to the one that predicts `<seg>`, or None.
     """
 
     text: str
     ids: tuple[int, ...]
     log_probs: tuple[float, ...]
+    answer_log_probs: tuple[float, ...]
     answer_states: Tensor | None
 
 
@@ -75,19 +77,19 @@ class _Row:
 def decode_replies(
     language: LanguageModel,
     prefix: KeyValues,
-    question: str,
+    question: str | Sequence[str],
     options: DecodeOptions,
     *,
     on_token: Callable[[int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Reply, ...]:
-    """Return one reply for each row of the prefix to the same question.
+    """Return one reply for each row of the prefix.
 
     Args:
         language: The language model.
         prefix: Keys and values of system and picture, (n, heads, length, dim) a layer.
-        question: What is asked.
+        question: What is asked of every row, or one question a row.
         options: How to decode.
         on_token: Called with (row, new text) as the replies grow.
         should_stop: Asked before every step.
@@ -98,18 +100,15 @@ def decode_replies(
     """
     tokenizer = language.tokenizer
     n = int(prefix.layers[0][0].shape[0])
-    device = prefix.layers[0][0].device
-    cache = prefix.to_cache()
+    questions = [question] * n if isinstance(question, str) else list(question)
     rows = [_Row() for _ in range(n)]
-    opening = tokenizer.question_ids(question, options.reasoning)
     if options.force_tags:
-        opening_tag = ANSWER_TAG if options.reasoning == "none" else THINK_TAG
-        forced = tokenizer.encode(opening_tag)
+        forced = tokenizer.encode(ANSWER_TAG if options.reasoning == "none" else THINK_TAG)
         for row in rows:
             _append(row, forced, [0.0] * len(forced), language)
-    position = prefix.next_position
-    step_ids = torch.tensor([opening + row.ids for row in rows], device=device)
-    states, position = _advance(language, cache, step_ids, position)
+    openings = [tokenizer.question_ids(text, options.reasoning) for text in questions]
+    sequence = _Sequence(language, prefix)
+    states = sequence.open([ids + row.ids for ids, row in zip(openings, rows, strict=True)])
     for row, state in zip(rows, states, strict=True):
         # The state at the last token of the question predicts the first of the reply.
         row.states.extend(state[-1 - len(row.ids) :])
@@ -127,18 +126,53 @@ def decode_replies(
                     on_token(number, row.text[before[number] :])
         if all(row.done for row in rows):
             return tuple(_reply(row) for row in rows)
-        step_ids = torch.tensor([[_next_input(row, tokenizer.pad_id)] for row in rows], device=device)
-        states, position = _advance(language, cache, step_ids, position)
+        states = sequence.extend([_next_input(row, tokenizer.pad_id) for row in rows])
         for row, state in zip(rows, states, strict=True):
-            row.states.extend(state)
+            row.states.append(state)
 
 
-def _advance(language: LanguageModel, cache: object, ids: Tensor, position: int) -> tuple[Tensor, int]:
-    """Return states (n, L, d) of new tokens and the position after them."""
-    length = ids.shape[1]
-    positions = (torch.arange(length, device=ids.device) + position).expand(3, len(ids), -1)
-    states = language.states(language.embed(ids), positions=positions, cache=cache)  # type: ignore[arg-type]
-    return states, position + length
+class _Sequence:
+    """The prefix and what is laid behind it, row by row; questions of different lengths are padded on the left."""
+
+    def __init__(self, language: LanguageModel, prefix: KeyValues) -> None:
+        self._language = language
+        self._cache = prefix.to_cache()
+        self._prefix_length, self._device = prefix.length, prefix.layers[0][0].device
+        self._next = torch.full(
+            (int(prefix.layers[0][0].shape[0]), 1), prefix.next_position, device=self._device
+        )
+        self._real: Tensor | None = None
+
+    def open(self, sequences: Sequence[list[int]]) -> Tensor:
+        """Return states (n, L, d) of the first tokens of each row, the rows aligned at their ends."""
+        length = max(len(ids) for ids in sequences)
+        gaps = torch.tensor([[length - len(ids)] for ids in sequences], device=self._device)
+        pad_id = self._language.tokenizer.pad_id
+        tokens = torch.tensor(
+            [[pad_id] * (length - len(ids)) + ids for ids in sequences], device=self._device
+        )
+        places = torch.arange(length, device=self._device)[None]
+        if int(gaps.max()) > 0:
+            behind = torch.ones(len(gaps), self._prefix_length, dtype=torch.bool, device=self._device)
+            self._real = torch.cat([behind, places >= gaps], dim=1)
+        positions = self._next + (places - gaps).clamp_min(0)
+        self._next = positions[:, -1:] + 1
+        return self._states(tokens, positions)
+
+    def extend(self, tokens: Sequence[int]) -> Tensor:
+        """Return the states (n, d) of one more token a row."""
+        positions, self._next = self._next, self._next + 1
+        if self._real is not None:
+            self._real = torch.cat([self._real, torch.ones_like(self._real[:, :1])], dim=1)
+        return self._states(torch.tensor(tokens, device=self._device)[:, None], positions)[:, 0]
+
+    def _states(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        return self._language.states(
+            self._language.embed(tokens),
+            positions=positions.expand(3, -1, -1),
+            cache=self._cache,
+            mask=None if self._real is None else self._real.long(),
+        )
 
 
 def _choose(
@@ -190,7 +224,13 @@ def _reply(row: _Row) -> Reply:
     if row.has_seg:
         # row.states[i] predicts row.ids[i]; the answer's own tokens start at answer_start, whose states come one
         # place later, and the last state predicts <seg>.
-        start = (row.answer_start or 0) + 1
+        start = 0 if row.answer_start is None else row.answer_start + 1
         states = torch.stack(row.states[start : len(row.ids)])
     text = row.text + (_AFTER_SEG if row.has_seg else "")
-    return Reply(text=text, ids=tuple(row.ids), log_probs=tuple(row.log_probs), answer_states=states)
+    return Reply(
+        text=text,
+        ids=tuple(row.ids),
+        log_probs=tuple(row.log_probs),
+        answer_log_probs=tuple(row.log_probs[row.answer_start or 0 :]),
+        answer_states=states,
+    )

@@ -39,7 +39,9 @@ def refusal(question: str, *, modality: str | None, preset: str) -> Refusal | No
     named = understand(question)
     if modality in FAMILY_NAMES and named.modality_family not in (None, modality):
         asked = FAMILY_NAMES.get(named.modality_family or "", named.modality_family)
-        return Refusal("mismatch", f"The question speaks of {asked}, but this image is {FAMILY_NAMES[modality]}.")
+        return Refusal(
+            "mismatch", f"The question speaks of {asked}, but this image is {FAMILY_NAMES[modality]}."
+        )
     if preset != "lite":
         return None
     if modality is not None and modality in FAMILY_NAMES and modality not in LITE_MODALITIES:

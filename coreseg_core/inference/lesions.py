@@ -20,6 +20,8 @@ def separate_lesions(
 ) -> tuple[NDArray[np.uint8], tuple[Lesion, ...]]:
     """Return a label volume with one value a lesion, largest first from 1, and the lesions.
 
+    A label has 255 values: of more lesions than that the smallest are left out.
+
     Args:
         mask_ijk: (i, j, k) bool.
         geometry: Of the volume.

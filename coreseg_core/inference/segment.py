@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coreseg_core.errors import Cancelled, InputError
+from coreseg_core.errors import InputError
 from coreseg_core.imaging import SliceImage, Volume, extract_slice
 from coreseg_core.imaging.pictures import picture_slice
-from coreseg_core.inference.answering import Answering, PreparedSlice
+from coreseg_core.inference.answering import Answering
 from coreseg_core.inference.fitting import refusal
 from coreseg_core.inference.lesions import separate_lesions
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.load import load_model
 from coreseg_core.prompts import clean_query
-from coreseg_core.record import FindingRecord, Outcome, Query, Scope, SliceFinding
+from coreseg_core.record import FindingRecord, Outcome, Query, ReasoningMode, Scope, SliceFinding
 from coreseg_core.terms import understand
 
 SLICES_AT_ONCE = 4
+QUESTIONS_AT_ONCE = 8
 Device = Literal["auto", "cpu", "cuda"]
 FindingSink = Callable[[SliceFinding], None]
 SliceTokenSink = Callable[[int, str], None]
@@ -39,7 +40,9 @@ class SliceSegmenter:
         check_words: Refuse what the words or the header rule out before the model is asked (`fitting`).
     """
 
-    def __init__(self, answering: Answering, *, model_card: Mapping[str, str], check_words: bool = True) -> None:
+    def __init__(
+        self, answering: Answering, *, model_card: Mapping[str, str], check_words: bool = True
+    ) -> None:
         self._answering = answering
         self.model_card = dict(model_card)
         self._check_words = check_words
@@ -148,18 +151,31 @@ class SliceSegmenter:
         return record, labels
 
     def answer_picture(
-        self, rgb: NDArray[np.uint8], questions: Sequence[Query], *, pixel_mm: tuple[float, float] = (1.0, 1.0)
+        self,
+        rgb: NDArray[np.uint8],
+        questions: Sequence[Query],
+        *,
+        pixel_mm: tuple[float, float] = (1.0, 1.0),
     ) -> tuple[SliceFinding, ...]:
         """Return one finding for each question about a picture (h, w, 3), which is encoded once."""
         image = picture_slice(rgb, pixel_mm=pixel_mm)
-        findings: list[SliceFinding] = []
-        for query in questions:
+        findings: dict[int, SliceFinding] = {}
+        open_questions: dict[ReasoningMode, list[int]] = {}
+        for number, query in enumerate(questions):
             refused = self._refusal(query, None)
             if refused is not None:
-                findings.append(_refused(image, *refused))
+                findings[number] = _refused(image, *refused)
             else:
-                findings.extend(self._answering.answer([self._answering.prepare(image)], query))
-        return tuple(findings)
+                open_questions.setdefault(query.reasoning, []).append(number)
+        prepared = self._answering.prepare(image)
+        for numbers in open_questions.values():
+            for start in range(0, len(numbers), QUESTIONS_AT_ONCE):
+                together = numbers[start : start + QUESTIONS_AT_ONCE]
+                asked = [questions[number] for number in together]
+                findings.update(
+                    zip(together, self._answering.answer([prepared] * len(asked), asked), strict=True)
+                )
+        return tuple(findings[number] for number in range(len(questions)))
 
     @property
     def _channels(self) -> Literal["single", "three"]:
@@ -179,11 +195,7 @@ class SliceSegmenter:
         on_token: SliceTokenSink | None,
         should_stop: Callable[[], bool] | None,
     ) -> tuple[SliceFinding, ...]:
-        prepared: list[PreparedSlice] = []
-        for image in images:
-            if should_stop is not None and should_stop():
-                raise Cancelled("The question was cancelled before all slices were looked at.")
-            prepared.append(self._answering.prepare(image))
+        prepared = [self._answering.prepare(image) for image in images]
 
         def relay(row: int, text: str) -> None:
             if on_token is not None:
@@ -196,7 +208,7 @@ def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     """Return the outcome of a question over its slices: absence only if every slice says so."""
     for decisive in ("present", "error", "uncertain"):
         if decisive in outcomes:
-            return decisive  # type: ignore[return-value]
+            return decisive
     kinds = set(outcomes)
     return kinds.pop() if len(kinds) == 1 else "uncertain"
 

@@ -42,7 +42,14 @@ class SemanticPromptAdapter(nn.Module):
     """
 
     def __init__(
-        self, state_dim: int, *, prompt_dim: int, queries: int, hidden_dim: int, heads: int, seg_only: bool = False
+        self,
+        state_dim: int,
+        *,
+        prompt_dim: int,
+        queries: int,
+        hidden_dim: int,
+        heads: int,
+        seg_only: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
@@ -64,7 +71,8 @@ class SemanticPromptAdapter(nn.Module):
         """
         n, length, _ = states.shape
         allowed = seg if self.seg_only else answer | seg
-        features = self.res_mlp(states)
+        # The language model may run in bfloat16; the adapter is trained and stays in float32.
+        features = self.res_mlp(states.to(self.queries.dtype))
         key = self._split(self.key(features))
         value = self._split(self.value(features))
         query = self._split(self.queries.expand(n, -1, -1))

@@ -39,7 +39,9 @@ class ChatTokenizer:
     def __init__(self, tokenizer: Tokenizer, *, vocab_rows: int) -> None:
         missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
         if missing:
-            raise ModelError(f"The tokenizer lacks {missing[0]}.", remedy="Use the tokenizer.json of Qwen2.5-VL.")
+            raise ModelError(
+                f"The tokenizer lacks {missing[0]}.", remedy="Use the tokenizer.json of Qwen2.5-VL."
+            )
         # Normal, not special: decoding must show it.
         tokenizer.add_tokens([AddedToken(SEG, normalized=False, special=False)])
         self._tokenizer = tokenizer
@@ -55,8 +57,18 @@ class ChatTokenizer:
 
     @classmethod
     def from_file(cls, path: Path, *, vocab_rows: int) -> ChatTokenizer:
-        """Return the tokenizer of a `tokenizer.json`."""
-        return cls(Tokenizer.from_file(str(path)), vocab_rows=vocab_rows)
+        """Return the tokenizer of a `tokenizer.json`.
+
+        Raises:
+            ModelError: If the file is missing or is no tokenizer, or as the class says.
+        """
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelError(
+                f"{path.name} is missing or is no tokenizer.", remedy="Use the tokenizer.json of Qwen2.5-VL."
+            ) from error
+        return cls(tokenizer, vocab_rows=vocab_rows)
 
     def prefix_ids(self, image_tokens: int) -> list[int]:
         """Return the ids up to and including the picture, which takes `image_tokens` places."""

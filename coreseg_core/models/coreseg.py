@@ -69,7 +69,12 @@ class CoreSegModel(nn.Module):
     """
 
     def __init__(
-        self, preset: Preset, *, language: LanguageModel, adapter: SemanticPromptAdapter, segmenter: SamSegmenter
+        self,
+        preset: Preset,
+        *,
+        language: LanguageModel,
+        adapter: SemanticPromptAdapter,
+        segmenter: SamSegmenter,
     ) -> None:
         super().__init__()
         self.preset = preset
@@ -99,7 +104,9 @@ class CoreSegModel(nn.Module):
         target = batch.target[:, 1:]
         logits = self.language.logits(states[:, :-1][target]).float()
         losses = F.cross_entropy(logits, batch.ids[:, 1:][target], reduction="none")
-        return torch.zeros(target.shape, dtype=losses.dtype, device=losses.device).masked_scatter(target, losses)
+        return torch.zeros(target.shape, dtype=losses.dtype, device=losses.device).masked_scatter(
+            target, losses
+        )
 
     def trained_state(self) -> dict[str, Tensor]:
         """Return the tensors that training changes, and no frozen or tied one twice.

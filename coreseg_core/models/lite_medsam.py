@@ -40,7 +40,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def build_lite_medsam(*, weights: Path | None = None, encoder_dtype: torch.dtype = torch.float32) -> SamSegmenter:
+def build_lite_medsam(
+    *, weights: Path | None = None, encoder_dtype: torch.dtype = torch.float32
+) -> SamSegmenter:
     """Return LiteMedSAM (256 px, embedding 256 x 64 x 64) with the channels-last encoder.
 
     Args:

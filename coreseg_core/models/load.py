@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from coreseg_core.checkpoint import load_weights
 from coreseg_core.errors import CheckpointError
-from coreseg_core.models.build import best_encoder_dtype, build_coreseg
+from coreseg_core.models.base_files import TOKENIZER_NAME, BaseFiles, find_base_files
+from coreseg_core.models.base_weights import read_base_weights
+from coreseg_core.models.build import best_encoder_dtype, best_language_dtype, build_coreseg
 from coreseg_core.models.coreseg import CoreSegModel
-from coreseg_core.models.preset import load_preset
-
-TOKENIZER_NAME = "tokenizer.json"
+from coreseg_core.models.preset import Preset, load_preset
 
 
 @dataclass(frozen=True)
@@ -31,34 +34,109 @@ def packaged_folder(preset: str) -> Path:
     return Path(str(resources.files("coreseg_core") / "weights" / preset))
 
 
-def load_model(name: str, *, weights: Path | None = None, device: str = "cpu") -> LoadedModel:
+def load_model(
+    preset: str | Preset,
+    *,
+    weights: Path | None = None,
+    base: Path | str | None = None,
+    device: str = "cpu",
+) -> LoadedModel:
     """Return the model of a preset with verified weights, in evaluation mode.
 
     Args:
-        name: Preset.
+        preset: The preset or its name.
         weights: Weight folder with `weights.safetensors`, `manifest.json` and `tokenizer.json`.
+        base: Of a preset that stands on published weights: their folder or a hub id. By default the environment
+            variable `CORESEG_BASE_WEIGHTS`, then what the manifest says.
         device: Where it runs.
 
     Raises:
         CheckpointError: A file is missing, altered, or belongs to another preset.
     """
-    preset = load_preset(name)
-    folder = weights or packaged_folder(name)
+    spec = load_preset(preset) if isinstance(preset, str) else preset
+    folder = weights or packaged_folder(spec.name)
+    if spec.language.source == "folder" and not folder.is_dir():
+        find_base_files(spec, base=base)
+        raise _untrained(spec, folder)
     tensors, manifest = load_weights(folder)
-    if manifest.get("preset") != name:
+    if manifest.get("preset") != spec.name:
         raise CheckpointError(
-            f"These weights belong to the preset {manifest.get('preset')!r}, not to {name!r}.",
+            f"These weights belong to the preset {manifest.get('preset')!r}, not to {spec.name!r}.",
             remedy="Name the preset that the weights were trained for.",
         )
-    model = build_coreseg(preset, tokenizer=folder / TOKENIZER_NAME, encoder_dtype=best_encoder_dtype(device))
-    expected = set(model.trained_state())
-    if expected != set(tensors):
-        odd = sorted(expected ^ set(tensors))
-        raise CheckpointError(
-            f"The weights do not fit the preset {name!r}: {len(odd)} tensors differ, first {odd[0]}.",
-            remedy="Use weights of this version of the program, or install the version they were made with.",
-        )
-    model.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
+    model = _model_beneath(spec, folder, manifest, base=base, device=device)
+    _lay_over(model, tensors)
     sha256 = str(manifest["files"]["weights.safetensors"]["sha256"])
     version = str(manifest.get("version", "v0"))
     return LoadedModel(model=model.to(torch.device(device)).eval(), version=version, sha256=sha256)
+
+
+def build_on_base(
+    preset: str | Preset, *, base: Path | str | None = None, device: str = "cpu"
+) -> tuple[CoreSegModel, BaseFiles]:
+    """Return a model whose frozen parts are the published ones and whose trained parts are new: where SFT starts.
+
+    Args:
+        preset: A preset that stands on published weights, or its name.
+        base: Folder or hub id of these; by default the environment variable `CORESEG_BASE_WEIGHTS`.
+        device: Where it will run; decides the dtype of the frozen parts.
+
+    Raises:
+        CheckpointError: A published file is missing, damaged or of another model.
+    """
+    spec = load_preset(preset) if isinstance(preset, str) else preset
+    files = find_base_files(spec, base=base)
+    return _read(spec, files, tokenizer=files.tokenizer, device=device), files
+
+
+def _model_beneath(
+    spec: Preset, folder: Path, manifest: Mapping[str, Any], *, base: Path | str | None, device: str
+) -> CoreSegModel:
+    """Return the model that trained weights are laid over."""
+    tokenizer = folder / TOKENIZER_NAME
+    if spec.language.source == "embedded":
+        return build_coreseg(spec, tokenizer=tokenizer, encoder_dtype=best_encoder_dtype(device))
+    stated = manifest.get("base")
+    files = find_base_files(spec, base=base, stated=stated, beside=folder)
+    expected = stated.get("sha256") if isinstance(stated, Mapping) else None
+    if expected is not None and files.sha256() != expected:
+        raise CheckpointError(
+            f"The published weights in {files.config.parent.name!r} are not those that this version was trained on "
+            f"(expected SHA-256 {str(expected)[:12]}).",
+            remedy=f"Use the files of {spec.language.repository} as they were downloaded for training.",
+        )
+    return _read(spec, files, tokenizer=tokenizer if tokenizer.is_file() else files.tokenizer, device=device)
+
+
+def _read(spec: Preset, files: BaseFiles, *, tokenizer: Path, device: str) -> CoreSegModel:
+    model = build_coreseg(
+        spec,
+        tokenizer=tokenizer,
+        encoder_dtype=best_encoder_dtype(device),
+        language_dtype=best_language_dtype(device),
+        initialise=False,
+    )
+    read_base_weights(model, files)
+    return model
+
+
+def _lay_over(model: CoreSegModel, tensors: Mapping[str, Tensor]) -> None:
+    """Copy trained tensors into a model after comparing names and shapes."""
+    expected = {(name, tensor.shape) for name, tensor in model.trained_state().items()}
+    odd = sorted({name for name, _ in expected ^ {(name, tensor.shape) for name, tensor in tensors.items()}})
+    if odd:
+        raise CheckpointError(
+            f"The weights do not fit the preset {model.preset.name!r}: "
+            f"{len(odd)} tensors differ, first {odd[0]}.",
+            remedy="Use weights of this version of the program, or install the version they were made with.",
+        )
+    model.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
+
+
+def _untrained(spec: Preset, folder: Path) -> CheckpointError:
+    return CheckpointError(
+        f"The published weights of {spec.name!r} are here, but no trained parts ({folder.name!r} is no folder): "
+        "low-rank updates, <seg>, adapter and mask decoder are trained, none ship with this preset.",
+        remedy="Train them first, `python -m training.sft --config CONFIG.yaml` with `preset: "
+        f"{spec.name}`, then name the folder it writes as the weights. The preset 'lite' works at once.",
+    )

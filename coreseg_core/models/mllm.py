@@ -50,7 +50,9 @@ class LanguageModel(nn.Module):
         tokenizer: The chat tokenizer.
     """
 
-    def __init__(self, *, text: nn.Module, head: nn.Linear, visual: nn.Module, tokenizer: ChatTokenizer) -> None:
+    def __init__(
+        self, *, text: nn.Module, head: nn.Linear, visual: nn.Module, tokenizer: ChatTokenizer
+    ) -> None:
         super().__init__()
         self.text: Any = text
         self.head = head
@@ -76,7 +78,12 @@ class LanguageModel(nn.Module):
         return embedded.masked_scatter(places, picture.to(embedded.dtype))
 
     def states(
-        self, embedded: Tensor, *, positions: Tensor, cache: DynamicCache | None = None, mask: Tensor | None = None
+        self,
+        embedded: Tensor,
+        *,
+        positions: Tensor,
+        cache: DynamicCache | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Return last-layer states (n, L, d); `positions` is (3, n, L), `mask` (n, past + L) marks real tokens."""
         out = self.text(

@@ -49,6 +49,7 @@ class LanguageSpec:
         vision: Arguments of its vision configuration, None where the segmenter provides the visual tokens.
         lora: None trains the whole model.
         repository: Where users find the weights.
+        licence: What users have to know before they use the weights.
     """
 
     source: Literal["embedded", "folder"]
@@ -56,16 +57,26 @@ class LanguageSpec:
     vision: Mapping[str, Any] | None = None
     lora: LoraSpec | None = None
     repository: str | None = None
+    licence: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterSpec:
-    """The SAM-family segmenter: which, how its input is normalised, and the weight file users provide."""
+    """The SAM-family segmenter.
+
+    Attributes:
+        kind: Which make.
+        variant: Of a SAM: `vit_b`, `vit_l` or `vit_h`.
+        normalisation: Of its input.
+        weights_file: The file with its published weights, which users provide.
+        sizes: Arguments of `SamSizes` where a SAM differs from its variant.
+    """
 
     kind: Literal["lite_medsam", "sam"]
     variant: str = ""
     normalisation: Literal["minmax", "imagenet"] = "minmax"
     weights_file: str | None = None
+    sizes: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,9 +44,11 @@ class SquareView:
 
     def logits_to_native(self, logits: Tensor) -> Tensor:
         """Return mask logits (n, side', side') brought to the native slice, (n, h, w), bilinear."""
-        rows = max(1, round(self.valid_hw[0] * logits.shape[-2] / self.side_px))
-        cols = max(1, round(self.valid_hw[1] * logits.shape[-1] / self.side_px))
-        valid = logits[:, None, :rows, :cols].float()
+        square = logits[:, None].float()
+        if square.shape[-1] != self.side_px:
+            # SAM's logits are coarser than its input; at the input's own pitch the padding is cut off exactly.
+            square = F.interpolate(square, size=(self.side_px,) * 2, mode="bilinear", align_corners=False)
+        valid = square[..., : self.valid_hw[0], : self.valid_hw[1]]
         return F.interpolate(valid, size=self.native_hw, mode="bilinear", align_corners=False)[:, 0]
 
 
@@ -57,7 +59,9 @@ class Segmenter(Protocol):
     prompt_dim: int
     embedding_chw: tuple[int, int, int]
 
-    def prepare(self, rgb: NDArray[np.uint8], *, pixel_mm: tuple[float, float]) -> tuple[Tensor, SquareView]: ...
+    def prepare(
+        self, rgb: NDArray[np.uint8], *, pixel_mm: tuple[float, float]
+    ) -> tuple[Tensor, SquareView]: ...
 
     def encode(self, squares: Tensor) -> Tensor: ...
 
@@ -117,7 +121,9 @@ class SamSegmenter(nn.Module):
             low, high = picture.min(), picture.max()
             picture = (picture - low) / (high - low).clamp_min(1e-8)
         else:
-            mean, std = (torch.tensor(v, dtype=picture.dtype)[:, None, None] for v in (_IMAGENET_MEAN, _IMAGENET_STD))
+            mean, std = (
+                torch.tensor(v, dtype=picture.dtype)[:, None, None] for v in (_IMAGENET_MEAN, _IMAGENET_STD)
+            )
             picture = (picture - mean) / std
         height, width = picture.shape[-2:]
         return F.pad(picture, (0, self.side_px - width, 0, self.side_px - height))
@@ -133,17 +139,21 @@ class SamSegmenter(nn.Module):
         if prompts.empty:
             return torch.zeros(1, 0, self.prompt_dim, device=device)
         scale_y, scale_x = view.scale_yx
-        points = None
+        # The prompt encoder counts from the centre of the first pixel, everything here from its corner.
+        boxes = [
+            torch.tensor([[x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y]], device=device) - 0.5
+            for x0, y0, x1, y1 in prompts.boxes_xyxy_px
+        ]
+        tokens = []
         if prompts.points_xy_px:
-            scaled = [[(x + 0.5) * scale_x, (y + 0.5) * scale_y] for x, y in prompts.points_xy_px]
+            scaled = [[(x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5] for x, y in prompts.points_xy_px]
             inside = [[int(flag) for flag in prompts.points_inside]]
             points = (torch.tensor([scaled], device=device), torch.tensor(inside, device=device))
-        tokens = []
-        if points is not None:
-            tokens.append(self.prompt_encoder(points=points, boxes=None, masks=None)[0])
-        for x0, y0, x1, y1 in prompts.boxes_xyxy_px:
-            box = torch.tensor([[x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y]], device=device)
-            tokens.append(self.prompt_encoder(points=None, boxes=box, masks=None)[0])
+            # Clicks and a box together, as SAM knows them; further boxes follow.
+            tokens.append(
+                self.prompt_encoder(points=points, boxes=boxes.pop(0) if boxes else None, masks=None)[0]
+            )
+        tokens.extend(self.prompt_encoder(points=None, boxes=box, masks=None)[0] for box in boxes)
         return torch.cat(tokens, dim=1)
 
     def decode(self, embeddings: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,5 +192,7 @@ def pad_tokens(tokens: Sequence[Tensor]) -> Tensor:
     """
     lengths = {token.shape[1] for token in tokens}
     if len(lengths) > 1:
-        raise ValueError(f"slices of one batch carry {sorted(lengths)} reader tokens; batch only like with like")
+        raise ValueError(
+            f"slices of one batch carry {sorted(lengths)} reader tokens; batch only like with like"
+        )
     return torch.cat(list(tokens))

@@ -3,8 +3,9 @@
 The packaged encoder spends about half its time outside matrix products: batch norms that could be folded, transposes
 between token and image layout, an attention written out in five passes. Here the same weights are read once into a
 channels-last form, so that every 1x1 convolution is a matrix product over contiguous pixels, every layout change is a
-view, attention is one fused call, and the full-resolution stage works in strips that fit the cache. In float32 the result equals the packaged encoder to 4e-6; in bfloat16 (chosen
-where the processor multiplies bfloat16 natively) it differs by about 4 %, as any bfloat16 engine does.
+view, attention is one fused call, and the full-resolution stage works in strips that fit the cache. In float32 the
+result equals the packaged encoder to 4e-6; in bfloat16 (chosen where the processor multiplies bfloat16 natively) it
+differs by about 4 %, as any bfloat16 engine does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ STRIP_ROWS = 32
 """Rows worked on at once at full resolution: a strip of 256 channels stays in the processor's cache."""
 
 _gelu_in_place = torch.ops.aten.gelu_
-
 
 
 def _fold(conv_bn: Any) -> tuple[Tensor, Tensor]:

@@ -93,7 +93,9 @@ def patchify(frames: Tensor) -> Tensor:
     Patches come in blocks of 2 x 2, the blocks that the tower merges into one token; the picture is repeated once
     along time, as for a still.
     """
-    mean, std = (torch.tensor(v, dtype=frames.dtype, device=frames.device)[:, None, None] for v in (_MEAN, _STD))
+    mean, std = (
+        torch.tensor(v, dtype=frames.dtype, device=frames.device)[:, None, None] for v in (_MEAN, _STD)
+    )
     x = (frames - mean) / std
     n, _, height, width = x.shape
     rows, cols = height // FRAME_MULTIPLE_PX, width // FRAME_MULTIPLE_PX
@@ -105,5 +107,7 @@ def patchify(frames: Tensor) -> Tensor:
 def resize_frame(rgb: Tensor, frame_wh: tuple[int, int]) -> Tensor:
     """Return a picture (3, h, w) of 0..255 as a frame (3, H, W) of 0..1."""
     size = (frame_wh[1], frame_wh[0])
-    resized = F.interpolate(rgb[None].float(), size=size, mode="bicubic", align_corners=False, antialias=True)[0]
+    resized = F.interpolate(
+        rgb[None].float(), size=size, mode="bicubic", align_corners=False, antialias=True
+    )[0]
     return (resized / 255).clamp(0, 1)

@@ -19,8 +19,8 @@ INDEX_SCHEMA = "coreseg.demo/1"
 
 # name, kind, seed, lesions, the question a newcomer asks.
 _STUDIES: tuple[tuple[str, str, int, int, str], ...] = (
-    ("demo_ct_liver", "ct_abdomen", 29, 1, "Is there a liver tumor on this slice?"),
-    ("demo_mr_brain", "mr_brain", 9, 1, "Where is the brain tumor?"),
+    ("demo_ct_liver", "ct_abdomen", 24, 1, "Is there a liver tumor on this slice?"),
+    ("demo_mr_brain", "mr_brain", 13, 1, "Where is the brain tumor?"),
     ("demo_us_breast", "us_breast", 8, 1, "Outline the breast tumor."),
     ("demo_mr_brain_clear", "mr_brain", 12, 0, "Is there a brain tumor on this slice?"),
 )
@@ -79,11 +79,11 @@ def _write_study(folder: Path, study: Study, question: str) -> dict[str, Any]:
     series = folder / DICOM_FOLDER / study.name
     if study.name == _AS_DICOM:
         entry["dicom"] = f"{DICOM_FOLDER}/{study.name}"
-        if not series.exists():
-            series.parent.mkdir(exist_ok=True)
-            write_dicom_series(
-                series, volume, modality=study.modality, description="CORE-Seg phantom", seed=study.spec.seed
-            )
+        for earlier in series.glob("slice_*.dcm"):
+            earlier.unlink()
+        write_dicom_series(
+            series, volume, modality=study.modality, description="CORE-Seg phantom", seed=study.spec.seed
+        )
     # The image comes last: where it lies, all that belongs to it lies too.
     write_volume(folder / image, volume)
     return entry

@@ -43,6 +43,17 @@ class Beams:
         """Distance from the first to the last beam at the skin."""
         return float(self.across_mm[-1, 0, 0] - self.across_mm[0, 0, 0])
 
+    def point_ras_mm(self, frame: Frame, place_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Return the patient point of a place given as across, depth and sweep."""
+        across, depth, sweep = place_mm
+        down = depth
+        if self.radius_mm is not None and self.angle_rad is not None:
+            from_centre = (self.radius_mm + depth) ** 2 - across**2
+            down = float(np.sqrt(from_centre)) - self.radius_mm * float(np.cos(self.angle_rad[-1]))
+        # Beams run to the patient's left, samples to the back, from the middle of the lattice.
+        half_height = 0.5 * frame.shape_ijk[1] * frame.spacing_mm[1]
+        return round(-across, 2), round(half_height - down, 2), round(sweep, 2)
+
     def field(self, rng: np.random.Generator, across_mm: float, depth_mm: float, sweep_mm: float) -> Array:
         """Return a smooth random field with the given structure sizes."""
         places = (self.across_mm, self.depth_mm, self.sweep_mm)

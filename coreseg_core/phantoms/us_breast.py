@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -85,7 +87,7 @@ def _draw_ducts(rng: np.random.Generator, beams: Beams, echo: Array, gland_top: 
 def _mass_recipe(
     rng: np.random.Generator, beams: Beams, gland_top: Array, taken: list[LesionSpec]
 ) -> LesionSpec | None:
-    """Draw a mass beside those already there, or None where no room is found."""
+    """Draw a mass beside those already there, its centre still in beam space; None where no room is found."""
     benign = rng.random() < 0.62
     for _ in range(20):
         size = float(np.clip(rng.lognormal(1.75, 0.42), 2.5, 11.0)) / (1 + 0.35 * len(taken))
@@ -175,7 +177,9 @@ def us_breast(frame: Frame, seed: int, lesions: int) -> Scene:
     return Scene(
         voxels=np.clip(np.rint(shown), 0, 255).astype(np.uint8),
         label=label.astype(np.uint8),
-        lesions=tuple(specs),
+        lesions=tuple(
+            replace(spec, centre_ras_mm=beams.point_ras_mm(frame, spec.centre_ras_mm)) for spec in specs
+        ),
         noise=round(range_db, 2),
         bias=0.0,
         mimics=mimics,

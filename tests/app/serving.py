@@ -32,6 +32,7 @@ class Server:
 
     http: TestClient
     store: Path
+    versions: Path
     studies: tuple[Mapping[str, Any], ...]
 
     def study(self, name: str) -> Mapping[str, Any]:

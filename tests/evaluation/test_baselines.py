@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have_ended(
 ) -> None:
     rows = make_manifest(8)
     straight = train(TINY, rows, rows[:4], tmp_path / "straight", device=CPU)
-    half = UNetConfig(**{**TINY.__dict__, "patience": 1, "min_gain": 2.0})
+    half = replace(TINY, patience=1, min_gain=2.0)
     assert train(half, rows, rows[:4], tmp_path / "pieces", device=CPU).epoch < TINY.epochs
     resumed = train(TINY, rows, rows[:4], tmp_path / "pieces", device=CPU)
     assert (resumed.epoch, resumed.best_score) == (straight.epoch, straight.best_score)
@@ -127,13 +128,15 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have_ended(
 
 def test_the_plateau_does_not_stop_a_run_before_its_wall_time(make_manifest: Make, tmp_path: Path) -> None:
     rows = make_manifest(4)
-    impatient = UNetConfig(**{**TINY.__dict__, "patience": 1, "min_gain": 2.0, "min_minutes": 1e9})
+    impatient = replace(TINY, patience=1, min_gain=2.0, min_minutes=1e9)
     assert train(impatient, rows, rows, tmp_path, device=CPU).epoch == TINY.epochs
 
 
 def test_a_trained_unet_outlines_discs_in_their_own_pixels(make_manifest: Make, tmp_path: Path) -> None:
     rows = make_manifest(8)
-    config = UNetConfig(**{**TINY.__dict__, "epochs": 25, "learning_rate": 5e-3, "dropout": 0.0})
+    config = replace(
+        TINY, channels=(8, 16, 32), epochs=20, learning_rate=1e-2, average_decay=0.8, dropout=0.0, patience=99
+    )
     assert train(config, rows, rows, tmp_path, device=CPU).best_score > 0.8
     method = read_unet(tmp_path)
     picture = load_picture(rows[0])

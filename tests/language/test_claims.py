@@ -136,7 +136,7 @@ _facts_drawn = st.builds(
 ).map(lambda facts: replace(facts, side=facts.place.split()[-1]))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(facts=_facts_drawn, seed=st.integers(0, 10**6))
 def test_claims_are_found_again_in_every_full_caption(facts: Facts, seed: int) -> None:
     text = write_reasoning(
@@ -146,7 +146,7 @@ def test_claims_are_found_again_in_every_full_caption(facts: Facts, seed: int) -
     assert found == {kind: value for kind, value in _words(facts).items() if value is not None}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(facts=_facts_drawn, seed=st.integers(0, 10**6))
 def test_claims_are_found_again_in_every_brief_caption(facts: Facts, seed: int) -> None:
     text = write_reasoning(random.Random(seed), facts, "CT", "head", "brain tumor", "brief", "present")

@@ -105,7 +105,8 @@ def test_typing_errors_in_long_words_are_forgiven() -> None:
     "query",
     ["Which part of the picture is different?",
      "The patient fell off a ladder", "Clear borders or blurry ones?",
-     "BIRADS 4, see below", "over the last years, never before", "color the area please", "at 10 o'clock"],
+     "BIRADS 4, see below", "over the last years, never before", "color the area please",
+     "in a few words", "at 10 o'clock"],
 )  # fmt: skip
 def test_ordinary_words_are_not_taken_for_diseases(query: str) -> None:
     understood = understand(query)

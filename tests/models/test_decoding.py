@@ -25,7 +25,9 @@ def _teacher_states(model: CoreSegModel, picture: torch.Tensor, ids: list[int]) 
     tokens = torch.tensor([ids])
     positions = sequence_positions(ids, model.language.tokenizer.image_id, GRID)[:, None]
     with torch.inference_mode():
-        return model.language.states(model.language.embed_with_picture(tokens, picture), positions=positions)[0]
+        return model.language.states(model.language.embed_with_picture(tokens, picture), positions=positions)[
+            0
+        ]
 
 
 def test_answer_states_equal_those_of_a_teacher_forced_pass_when_seg_is_reached(model: CoreSegModel) -> None:
@@ -55,7 +57,9 @@ def test_greedy_tokens_equal_the_likeliest_of_a_teacher_forced_pass(model: CoreS
     picture, prefix = _prefix(model)
     options = DecodeOptions(reasoning="brief", force_tags=False, max_tokens=20)
     reply = decode_replies(model.language, prefix, "outline the tumour", options)[0]
-    head = model.language.tokenizer.prefix_ids(256) + model.language.tokenizer.question_ids("outline the tumour", "brief")
+    head = model.language.tokenizer.prefix_ids(256) + model.language.tokenizer.question_ids(
+        "outline the tumour", "brief"
+    )
     with torch.inference_mode():
         logits = model.language.logits(_teacher_states(model, picture, head + list(reply.ids)))
     likeliest = logits.argmax(-1)[len(head) - 1 : len(head) - 1 + len(reply.ids)].tolist()
@@ -72,6 +76,21 @@ def test_rows_of_a_batch_equal_rows_alone(model: CoreSegModel) -> None:
             next_position=both.next_position,
         )
         assert decode_replies(model.language, alone, "any lesion?", options)[0].ids == together[row].ids
+
+
+def test_questions_of_different_lengths_are_answered_together_as_alone(model: CoreSegModel) -> None:
+    _, one = _prefix(model)
+    questions = ["polyp", "is there a tumour on this slice, and if so where does it lie?", "any lesion?"]
+    three = KeyValues(
+        layers=tuple((key.expand(3, -1, -1, -1), value.expand(3, -1, -1, -1)) for key, value in one.layers),
+        next_position=one.next_position,
+    )
+    options = DecodeOptions(reasoning="none", force_tags=False, max_tokens=16)
+    together = decode_replies(model.language, three, questions, options)
+    for question, reply in zip(questions, together, strict=True):
+        alone = decode_replies(model.language, one, question, options)[0]
+        assert reply.ids == alone.ids
+        assert torch.allclose(torch.tensor(reply.log_probs), torch.tensor(alone.log_probs), atol=1e-3)
 
 
 def test_a_prefix_is_unchanged_by_the_questions_asked_behind_it(model: CoreSegModel) -> None:
@@ -102,14 +121,18 @@ def test_cancelling_stops_within_one_step(model: CoreSegModel) -> None:
 
 def test_reasoning_without_an_end_is_closed_and_answered(model: CoreSegModel) -> None:
     _, prefix = _prefix(model)
-    reply = decode_replies(model.language, prefix, "any lesion?", DecodeOptions(reasoning="brief", max_tokens=64))[0]
+    reply = decode_replies(
+        model.language, prefix, "any lesion?", DecodeOptions(reasoning="brief", max_tokens=64)
+    )[0]
     assert "<answer>" in reply.text
 
 
 def test_positions_equal_those_of_transformers(model: CoreSegModel) -> None:
     from transformers.models.qwen2_5_vl import Qwen2_5_VLConfig, Qwen2_5_VLModel
 
-    text = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
+    text = dict(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64
+    )
     rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
     vision = dict(depth=1, hidden_size=32, intermediate_size=32, num_heads=2, out_hidden_size=32)
     config = Qwen2_5_VLConfig(

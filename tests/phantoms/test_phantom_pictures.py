@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from training.phantom_pictures import KIND_SHARES, Picture, training_pictures
+from coreseg_core.evaluation.manifest import read_manifest
+from coreseg_core.imaging import extract_slice, read_volume
+from training.phantom_pictures import KIND_SHARES, Picture, training_pictures, write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,19 @@ def test_both_lesion_and_lesion_free_pictures_come(pictures: list[Picture]) -> N
     found = [bool(mask.any()) for _, mask, _ in pictures]
     assert any(found)
     assert not all(found)
+
+
+def test_written_pictures_are_a_manifest_whose_files_hold_the_same_pixels(
+    tmp_path: Path, pictures: list[Picture]
+) -> None:
+    manifest = write_pictures(tmp_path / "pictures", count=2, seed=4)
+    rows = read_manifest(manifest)
+    assert [row.id for row in rows] == [meta["id"] for _, _, meta in pictures[:2]]
+    for row, (rgb, mask, _) in zip(rows, pictures, strict=False):
+        image = read_volume(manifest.parent / row.image)
+        truth = read_volume(manifest.parent / str(row.mask))
+        assert np.array_equal(extract_slice(image, 2, 0).rgb, rgb)
+        assert np.array_equal(extract_slice(truth, 2, 0).rgb[..., 0] > 0, mask)
 
 
 def test_the_same_seed_gives_the_same_pictures(pictures: list[Picture]) -> None:

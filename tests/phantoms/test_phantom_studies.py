@@ -38,6 +38,24 @@ def test_a_seed_gives_the_same_study_every_time_and_another_seed_another(kind: s
     assert not np.array_equal(first.voxels, _study(kind, 4, 1).voxels)
 
 
+@pytest.mark.parametrize(
+    ("kind", "mean", "spread", "lesion_voxels"),
+    [
+        ("ct_abdomen", -474.618, 495.157, 94),
+        ("mr_brain", 272.393, 281.189, 107),
+        ("mr_flair", 187.812, 217.010, 41),
+        ("us_breast", 85.116, 62.371, 7877),
+    ],
+)
+def test_a_seed_gives_what_it_gave_on_the_machine_where_it_was_written(
+    kind: str, mean: float, spread: float, lesion_voxels: int
+) -> None:
+    study = _study(kind, 3, 1)
+    assert float(study.voxels.mean()) == pytest.approx(mean, abs=0.01)
+    assert float(study.voxels.std()) == pytest.approx(spread, abs=0.01)
+    assert int((study.label > 0).sum()) == pytest.approx(lesion_voxels, abs=1)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_lesion_count_zero_means_an_empty_label(kind: str) -> None:
     study = _study(kind, 3, 0)
@@ -56,10 +74,11 @@ def test_each_recipe_in_the_spec_is_one_labelled_piece(kind: str, seed: int) -> 
     affine = np.linalg.inv(study.affine_ras)
     for number in numbers:
         where = np.argwhere(study.label == number)
-        if kind != "us_breast":
-            centre = affine @ [*study.spec.lesions[number - 1].centre_ras_mm, 1.0]
-            distance = (where - centre[:3]) * np.linalg.norm(study.affine_ras[:3, :3], axis=0)
-            assert np.linalg.norm(distance, axis=1).min() < 2.5 * max(study.spec.lesions[number - 1].radii_mm)
+        recipe = study.spec.lesions[number - 1]
+        centre = affine @ [*recipe.centre_ras_mm, 1.0]
+        distance = (where.mean(axis=0) - centre[:3]) * np.linalg.norm(study.affine_ras[:3, :3], axis=0)
+        # A thick slice may hold only one side of a lesion, and the skull may cut off another.
+        assert np.linalg.norm(distance) < 1.5 * max(recipe.radii_mm)
 
 
 @pytest.mark.parametrize("kind", VOLUMES)
@@ -81,18 +100,17 @@ def test_ultrasound_with_and_without_a_mass_differ_only_in_its_beams() -> None:
     assert np.median(np.abs(ill.voxels[beside].astype(float) - well.voxels[beside])) < 8
 
 
+def _dice_of_best_band(study: Study) -> float:
+    voxels, truth = ndimage.uniform_filter(study.voxels.astype(np.float32), (3, 3, 1)), study.label > 0
+    levels = np.percentile(voxels, np.linspace(0, 100, 30))
+    bands = [(voxels >= low) & (voxels <= high) for n, low in enumerate(levels) for high in levels[n + 1 :]]
+    return max(2 * float((band & truth).sum()) / float(band.sum() + truth.sum()) for band in bands)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_grey_level_alone_finds_the_lesions(kind: str) -> None:
     """The best band of grey levels over the whole study must fail: the lesion is not the only blob."""
-    study = _study(kind, 3, 1)
-    voxels, truth = ndimage.uniform_filter(study.voxels.astype(np.float32), (3, 3, 1)), study.label > 0
-    best = 0.0
-    levels = np.percentile(voxels, np.linspace(0, 100, 30))
-    for n, low in enumerate(levels):
-        for high in levels[n + 1 :]:
-            guess = (voxels >= low) & (voxels <= high)
-            best = max(best, 2 * float((guess & truth).sum()) / float(guess.sum() + truth.sum()))
-    assert best < 0.75
+    assert np.mean([_dice_of_best_band(_study(kind, seed, 1)) for seed in (3, 5, 8)]) < 0.7
 
 
 @pytest.mark.parametrize("seed", [3, 8, 15])
@@ -104,7 +122,7 @@ def test_ct_levels_are_hounsfield_units(seed: int) -> None:
     counts, edges = np.histogram(voxels, bins=np.arange(-200, 250, 10))
     fat = edges[: len(counts)][:12][int(counts[:12].argmax())]
     assert -125 <= fat <= -85
-    assert float((voxels > 250).mean()) > 0.003
+    assert float((study.voxels > 250).mean()) > 0.004
     tissue = edges[21:-1][int(counts[21:].argmax())]
     assert 30 <= tissue <= 140
 
@@ -147,9 +165,9 @@ def test_a_third_of_random_studies_has_no_lesion_and_no_kind_is_left_out() -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_recipe_survives_json(kind: str) -> None:
     spec = _study(kind, 3, 1).spec.to_json()
-    assert json.loads(json.dumps(spec)) == json.loads(json.dumps(spec))
-    assert spec["kind"] == kind
-    assert len(spec["lesions"]) >= 1
+    back = json.loads(json.dumps(spec, allow_nan=False))
+    assert (back["kind"], back["seed"]) == (kind, 3)
+    assert [lesion["type"] for lesion in back["lesions"]] == [x.type for x in _study(kind, 3, 1).spec.lesions]
 
 
 @pytest.mark.parametrize(

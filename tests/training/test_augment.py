@@ -56,7 +56,8 @@ def test_place_of_a_centred_lesion_is_spread_over_the_picture() -> None:
 def test_same_seed_gives_the_same_view() -> None:
     rgb, mask = _disc()
     first, second = (
-        random_view(rgb, mask, np.random.default_rng(5), modality="dermoscopy", side_px=SIDE) for _ in range(2)
+        random_view(rgb, mask, np.random.default_rng(5), modality="dermoscopy", side_px=SIDE)
+        for _ in range(2)
     )
     assert bool((first.rgb == second.rgb).all())
 

@@ -35,7 +35,9 @@ def _loop(folder: Path, steps: int = STEPS) -> TrainingLoop:
     config = LoopConfig(
         steps=steps, warmup_steps=3, log_every=1, evaluate_every=8, save_every=4, mixed_precision="no", keep=2
     )
-    return TrainingLoop(model, [{"params": list(model.parameters()), "lr": 0.05}], config=config, folder=folder)
+    return TrainingLoop(
+        model, [{"params": list(model.parameters()), "lr": 0.05}], config=config, folder=folder
+    )
 
 
 def _batch(step: int, process: int) -> tuple[Tensor, Tensor]:
@@ -66,15 +68,12 @@ def test_learns(tmp_path: Path) -> None:
 def test_resumed_run_equals_uninterrupted_run_bitwise(tmp_path: Path) -> None:
     _loop(tmp_path / "whole").run(_batch, _losses, dict)
 
-    class Stopped(Exception):
-        pass
-
     def failing(step: int, process: int) -> tuple[Tensor, Tensor]:
         if step == 14:
-            raise Stopped
+            raise KeyboardInterrupt
         return _batch(step, process)
 
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         _loop(tmp_path / "cut").run(failing, _losses, dict)
     _loop(tmp_path / "cut").run(_batch, _losses, dict)
     whole, cut = _final(tmp_path / "whole"), _final(tmp_path / "cut")

@@ -1,8 +1,8 @@
 """Reasoning written from what is measured, short and regular enough for a small model, with varied wording.
 
 `full` has two or three sentences, `brief` one, `none` is empty. Every statement about the lesion uses a
-phrase of `coreseg_core.claims`, so that it can be read back and checked. No coordinates occur in it, as in the
-paper (CORE-Seg, arXiv 2603.05911).
+phrase of `coreseg_core.claims`, so that it can be read back and checked. No coordinates occur in it, as
+in the paper (CORE-Seg, arXiv 2603.05911).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sentence frames of questions: what is said around the name of the thing asked for.
 
 In a frame `{t}` is the bare name ("polyp"), `{a}` with its article ("a polyp", "white matter lesions"),
-`{the}` with "the"; `{be}` and `{Be}` agree with it. `{on}` is where the picture may be named (" on this CT of the
-head") or nothing; it brings its own leading space.
+`{the}` with "the"; `{be}` and `{Be}` agree with it. `{on}` is where the picture may be named (" on this CT
+of the head") or nothing; it brings its own leading space.
 """
 
 from __future__ import annotations

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from coreseg_core.errors import InputError
+from coreseg_core.imaging import Volume
+from coreseg_core.record import FindingRecord, Query, Scope
 from coreseg_core.versions import resolve_current
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ class ServedModel:
         self._device = DEVICES[device]
         self._weights = weights
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._folder: Path | None = None
         self._segmenter: SliceSegmenter | None = None
 
@@ -59,6 +65,19 @@ class ServedModel:
                 self._segmenter = SliceSegmenter.from_preset(self.preset, weights=folder, device=self._device)
                 self._folder = folder
             return self._segmenter
+
+    def answer(
+        self, volume: Volume, query: Query, scope: Scope, *, image_id: str
+    ) -> tuple[FindingRecord, NDArray[np.uint8]]:
+        """Return the record and the label volume (i, j, k) of a question; questions are answered in turn.
+
+        Raises:
+            CoreSegError: See `segmenter` and `SliceSegmenter.answer`.
+        """
+        segmenter = self.segmenter()
+        # One at a time: several at once on one device would only share its memory, not its speed.
+        with self._turn:
+            return segmenter.answer(volume, query, scope, image_id=image_id)
 
     def card(self) -> Mapping[str, Any]:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""

@@ -19,11 +19,12 @@ from monailabel.endpoints.user.auth import RBAC
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.utils.app import app_instance
 
+import coreseg_core
 from coreseg_core.errors import InputError
 from lib.errors import NotFoundError, spoken_errors
 from lib.params import read_params
 
-SHOWN_VERSIONS = ("coreseg", "monailabel", "torch", "transformers")
+LIBRARIES = ("monailabel", "torch", "transformers")
 
 router = APIRouter(dependencies=[Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))])
 
@@ -54,7 +55,7 @@ def health() -> dict[str, Any]:
     return {
         "status": "ok",
         "model": {**served.card(), "loaded": served.loaded},
-        "versions": {name: version(name) for name in SHOWN_VERSIONS},
+        "versions": {"coreseg": coreseg_core.__version__, **{name: version(name) for name in LIBRARIES}},
     }
 
 
@@ -63,16 +64,14 @@ def install_routes() -> None:
     server = sys.modules.get("monailabel.app")
     if server is None:
         return
-    routes = server.app.router.routes
-    routes[:] = [route for route in routes if not _is_ours(route)]
-    before = len(routes)
+    routes, state = server.app.router.routes, server.app.state
+    # A reload builds the app anew in the same server: what the last one put there goes first.
+    earlier = getattr(state, "coreseg_routes", [])
+    others = [route for route in routes if not any(route is ours for ours in earlier)]
+    routes[:] = others
     server.app.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
-    added = routes[before:]
-    routes[:] = [*added, *routes[:before]]
-
-
-def _is_ours(route: object) -> bool:
-    return getattr(getattr(route, "endpoint", None), "__module__", "") == __name__
+    state.coreseg_routes = routes[len(others) :]
+    routes[:] = [*state.coreseg_routes, *others]
 
 
 def _check_names(app: MONAILabelApp, *, model: str, image: str, session_id: str, sent_along: bool) -> None:

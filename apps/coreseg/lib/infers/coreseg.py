@@ -53,7 +53,7 @@ class CoreSegTask(InferTask):
             ask = parse_ask(request)
             volume = read_volume(Path(request["image"]))
             scope = ask.scope_in(volume.geometry)
-            record, labels = self._model.segmenter().answer(
+            record, labels = self._model.answer(
                 volume, ask.query, scope, image_id=str(request.get("image_id", ""))
             )
             path = _label_file(ask.label_extension or label_extension(volume.geometry))

@@ -1,16 +1,14 @@
-"""A small random model of the `lite` make: real classes, real LiteMedSAM weights, a language model of two layers."""
+"""A small model of the `lite` make: real classes, real LiteMedSAM weights, a language model of two layers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.coreseg import CoreSegModel
-from coreseg_core.models.load import packaged_folder
 from coreseg_core.models.preset import Preset, load_preset
 
 
@@ -29,12 +27,7 @@ def small_lite() -> Preset:
     return replace(lite, language=replace(lite.language, config=config))
 
 
-@pytest.fixture(scope="session")
-def tokenizer_file() -> Path:
-    return packaged_folder("lite") / "tokenizer.json"
-
-
-@pytest.fixture(scope="session")
-def model(tokenizer_file: Path) -> CoreSegModel:
+def random_lite(tokenizer: Path) -> CoreSegModel:
+    """Return a small model with random trained parts, the same ones each time, in evaluation mode."""
     torch.manual_seed(0)
-    return build_coreseg(small_lite(), tokenizer=tokenizer_file).eval()
+    return build_coreseg(small_lite(), tokenizer=tokenizer).eval()

@@ -1,0 +1,155 @@
+"""`coreseg evaluate`: every question of a manifest, asked and scored."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coreseg_core.cli.extensions import Subparsers
+from coreseg_core.cli.options import NOTICE, add_model_options, add_reasoning_option, load_segmenter
+from coreseg_core.cli.progress import progress_bar
+from coreseg_core.errors import InputError
+from coreseg_core.record import Query, ReasoningMode, SliceFinding
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from coreseg_core.evaluation import Ask, Row
+    from coreseg_core.inference import SliceSegmenter
+
+DESCRIPTION = """\
+Ask every picture of a manifest (coreseg.manifest/1, JSON lines) for its target and for what it does not show, and
+print mean Dice, IoU, failure rate and specificity by set and modality.
+
+The list of words that refuses questions before the model is asked is switched off, so that what is measured is the
+model alone."""
+
+EXAMPLES = """\
+examples:
+  coreseg evaluate data/manifest.jsonl --split val --out report.json
+  coreseg evaluate data/manifest.jsonl --subset busi kvasir --limit 40
+  coreseg evaluate data/manifest.jsonl --questions questions.jsonl --out report.json
+
+--out writes coreseg.report/1: mdice, miou, failure_rate and specificity at the top, then every table.
+--limit takes so many pictures, spread evenly over the manifest.
+--questions takes the questions from another file (rows with `query` and `probe`, as written by
+`python -m training.evaluation_questions`); its paths are those of MANIFEST, and nothing else is asked."""
+
+
+@dataclass(frozen=True)
+class SegmenterAnswerer:
+    """A segmenter as evaluation asks it, with one way of reasoning for all questions."""
+
+    segmenter: SliceSegmenter
+    reasoning: ReasoningMode
+
+    def answer(
+        self, rgb: NDArray[np.uint8], questions: Sequence[str], *, pixel_mm: tuple[float, float]
+    ) -> Sequence[SliceFinding]:
+        """Return one finding for each question about one picture."""
+        queries = [Query(question, self.reasoning) for question in questions]
+        return self.segmenter.answer_picture(rgb, queries, pixel_mm=pixel_mm)
+
+
+def add_command(subparsers: Subparsers) -> None:
+    """Add the parser of `coreseg evaluate`."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure a model on a manifest",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSON lines, one picture a line")
+    parser.add_argument("--split", help="only rows of this split, such as val (default: all rows)")
+    parser.add_argument("--subset", nargs="+", metavar="NAME", help="only rows of these sets")
+    parser.add_argument("--limit", type=int, metavar="N", help="only so many pictures")
+    parser.add_argument("--questions", type=Path, metavar="FILE", help="take the questions from this file")
+    parser.add_argument(
+        "--no-negatives", action="store_true", help="do not ask for what the pictures do not show"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of wordings and intervals (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="REPORT", help="write the report as JSON")
+    add_reasoning_option(parser)
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Return 0 once the report is printed and, if asked for, written."""
+    from coreseg_core.cli.outputs import require_other, require_place, write_json
+    from coreseg_core.evaluation import evaluate, report_table
+
+    if chosen.out is not None:
+        require_place(chosen.out, option="--out", endings=(".json",))
+        require_other(chosen.out, option="--out", inputs=[chosen.manifest, chosen.questions])
+    asks = chosen_asks(chosen)
+    segmenter = load_segmenter(chosen, check_words=False)
+    answerer = SegmenterAnswerer(segmenter, chosen.reasoning)
+    with progress_bar("asking", unit="picture") as show:
+        report = evaluate(answerer, asks, progress=show, seed=chosen.seed)
+    print(report_table(report))
+    card = segmenter.model_card
+    print(f"Model {card['preset']} {card['version']} ({card['sha256'][:12]}). {NOTICE}")
+    if chosen.out is not None:
+        write_json(chosen.out, {**report.to_json(), "run": _run_json(chosen, card)})
+    return 0
+
+
+def chosen_asks(chosen: argparse.Namespace) -> tuple[Ask, ...]:
+    """Return the questions that the options choose.
+
+    Raises:
+        InputError: The manifest cannot be read, or nothing is left of it.
+    """
+    from coreseg_core.evaluation import asks_of, read_manifest, spread
+
+    if chosen.questions is None:
+        rows = read_manifest(chosen.manifest)
+    else:
+        rows = read_manifest(chosen.questions, root=chosen.manifest.parent)
+    asks = asks_of(_selected(rows, chosen), seed=chosen.seed, negatives=not chosen.no_negatives)
+    return asks if chosen.limit is None else spread(asks, pictures=chosen.limit)
+
+
+def _selected(rows: Sequence[Row], chosen: argparse.Namespace) -> list[Row]:
+    for option, wanted, known in (
+        ("--split", [chosen.split] if chosen.split else [], {row.split for row in rows}),
+        ("--subset", chosen.subset or [], {row.subset for row in rows}),
+    ):
+        if set(wanted) - known:
+            raise InputError(
+                f"{option} names what no row of the manifest has.",
+                remedy=f"Choose among {', '.join(sorted(known))}.",
+            )
+    selected = [
+        row
+        for row in rows
+        if chosen.split in (None, row.split) and (not chosen.subset or row.subset in chosen.subset)
+    ]
+    if not selected:
+        raise InputError("No row has both this split and one of these sets.", remedy="Choose others.")
+    return selected
+
+
+def _run_json(chosen: argparse.Namespace, card: dict[str, str]) -> dict[str, Any]:
+    """Return what the report rests on, so that it can be made again."""
+    from coreseg_core.checkpoint import sha256_of
+
+    questions = chosen.questions
+    return {
+        "model": card,
+        "manifest_sha256": sha256_of(chosen.manifest) if questions is None else None,
+        "questions_sha256": None if questions is None else sha256_of(questions),
+        "split": chosen.split,
+        "subsets": chosen.subset,
+        "limit": chosen.limit,
+        "negatives": not chosen.no_negatives,
+        "reasoning": chosen.reasoning,
+        "seed": chosen.seed,
+        "word_list": False,
+    }

@@ -1,0 +1,45 @@
+"""The picture of an answer: the slice that shows most of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coreseg_core.cli.answer_text import confidence_words, contradictions, native_boxes
+from coreseg_core.imaging import Volume, extract_slice, overlay_png
+from coreseg_core.record import FindingRecord, SliceFinding
+from coreseg_core.terms import understand
+
+
+def write_overlay(path: Path, volume: Volume, record: FindingRecord) -> None:
+    """Write the slice with the largest mask, the middle one if none has any, beside the answer's words.
+
+    Raises:
+        InputError: The place cannot be written.
+    """
+    finding = shown_finding(record)
+    image = extract_slice(
+        volume, finding.axis, finding.index, region=understand(record.query).ct_region, channels="single"
+    )
+    present = finding.outcome == "present"
+    boxes = native_boxes(finding) if present else ()
+    lines = [
+        record.query,
+        *([where_words(volume, finding)] if len(record.slices) > 1 or image.located else []),
+    ]
+    lines += [text for text in (finding.reasoning, finding.reason) if text]
+    lines += [f"Confidence: {confidence_words(finding)}", *contradictions(finding)]
+    overlay_png(path, image, finding.mask if present else None, boxes, lines, outcome=finding.outcome)
+
+
+def shown_finding(record: FindingRecord) -> SliceFinding:
+    """Return the finding with the largest mask among those present, the middle one if there is none."""
+    present = [finding for finding in record.slices if finding.outcome == "present"]
+    if present:
+        return max(present, key=lambda finding: int(finding.mask.sum()))
+    return record.slices[len(record.slices) // 2]
+
+
+def where_words(volume: Volume, finding: SliceFinding) -> str:
+    """Return which slice it is, as "Slice 10 (axial)"."""
+    plane = f" ({volume.geometry.plane(finding.axis)})" if volume.geometry.located else ""
+    return f"Slice {finding.index}{plane}"

@@ -1,0 +1,42 @@
+"""Progress bars on stderr, so that stdout holds nothing but the answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+Show = Callable[[int, int | None], None]
+
+_LOG_INTERVAL_S = 10.0
+
+
+@contextmanager
+def progress_bar(what: str, *, unit: str, shown: bool = True) -> Iterator[Show]:
+    """Yield a function that takes how much is done and how much there is in all (None: unknown).
+
+    Args:
+        what: Said before the bar.
+        unit: What is counted; "B" counts bytes in powers of 1024.
+        shown: False for work too short to be worth a bar.
+    """
+    with tqdm(
+        desc=what,
+        unit=unit,
+        unit_scale=unit == "B",
+        unit_divisor=1024,
+        file=sys.stderr,
+        disable=not shown,
+        # In a log file every refresh is a line.
+        mininterval=0.1 if sys.stderr.isatty() else _LOG_INTERVAL_S,
+    ) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            if total is not None and bar.total != total:
+                bar.total = total
+                bar.refresh()
+            bar.update(done - bar.n)
+
+        yield show

@@ -1,0 +1,97 @@
+"""What words and header rule out is refused before the model is asked, and a refusal is never an absence."""
+
+from __future__ import annotations
+
+import pytest
+from discs import ball_volume
+from spelled import ABSENT, Heard, Speaker
+
+from coreseg_core.inference.fitting import FAMILY_NAMES, LITE_MODALITIES, refusal
+from coreseg_core.record import Query, Scope
+from coreseg_core.terms import terms
+
+TERMS = terms()
+FAMILIES = sorted(FAMILY_NAMES)
+UNTRAINED = sorted({*TERMS.untrained, *TERMS.foils})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("words", TERMS.modalities, ids=lambda words: words.name)
+def test_a_question_of_another_modality_than_the_header_is_a_mismatch(family: str, words: object) -> None:
+    name, group = words.name, words.group  # type: ignore[attr-defined]
+    found = refusal(f"Is there a lesion on this {name}?", modality=family, preset="core-seg-3b")
+    if group == family:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.outcome == "mismatch"
+        assert FAMILY_NAMES[family] in found.reason
+
+
+@pytest.mark.parametrize("modality", [None, "OT"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_image_whose_modality_is_unknown_refuses_no_modality_word(
+    modality: str | None, family: str
+) -> None:
+    question = f"Is there a lesion on this {FAMILY_NAMES[family]}?"
+    assert refusal(question, modality=modality, preset="core-seg-3b") is None
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_lite_says_unsupported_for_what_it_was_never_trained_to_find(name: str) -> None:
+    found = refusal(f"Is there a {name}?", modality=None, preset="lite")
+    assert found is not None
+    assert found.outcome == "unsupported"
+
+
+@pytest.mark.parametrize("target", [target.name for target in TERMS.targets])
+def test_lite_is_asked_for_everything_it_was_trained_to_find(target: str) -> None:
+    assert refusal(f"Is there a {target}?", modality=None, preset="lite") is None
+
+
+@pytest.mark.parametrize("question", ["Is there a lesion?", "anything abnormal here?", "what do you see"])
+def test_a_question_that_names_nothing_special_is_asked(question: str) -> None:
+    assert refusal(question, modality="CT", preset="lite") is None
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - LITE_MODALITIES))
+def test_lite_says_unsupported_for_a_kind_of_image_it_never_saw(family: str) -> None:
+    found = refusal("Is there a lesion?", modality=family, preset="lite")
+    assert found is not None
+    assert found.outcome == "unsupported"
+
+
+def test_a_larger_preset_is_not_held_to_the_list_of_lite() -> None:
+    assert refusal("Is there a prostate cancer?", modality="MR", preset="core-seg-3b") is None
+
+
+@pytest.mark.parametrize(
+    ("question", "modality", "outcome"),
+    [
+        ("Is there a brain tumor on this CT?", "MR", "mismatch"),
+        ("Outline the tumor on this MRI", "CT", "mismatch"),
+        ("Is there a kidney stone?", "CT", "unsupported"),
+        ("Is there a fracture?", "MR", "unsupported"),
+    ],
+)
+def test_a_refused_question_touches_no_model_and_marks_nothing(
+    says: Speaker, encoder: Heard, question: str, modality: str, outcome: str
+) -> None:
+    volume, _ = ball_volume(modality=modality)
+    segmenter = says(ABSENT, check_words=True)
+    record, labels = segmenter.answer(volume, Query(question), Scope(2, 2, 9), image_id="a")
+    assert record.outcome == outcome
+    assert [finding.outcome for finding in record.slices] == [outcome] * 7
+    assert all(finding.reason and not finding.mask.any() for finding in record.slices)
+    assert not labels.any()
+    assert encoder.slices == 0
+    assert segmenter.answering.counts.picture_prefills == 0
+
+
+def test_a_picture_is_held_to_the_words_too(says: Speaker) -> None:
+    volume, _ = ball_volume()
+    rgb = volume.voxels[:, :, :3].clip(0, 255).astype("uint8")
+    findings = says(ABSENT, check_words=True).answer_picture(
+        rgb, [Query("kidney stone"), Query("polyp", "none")]
+    )
+    assert [finding.outcome for finding in findings] == ["unsupported", "absent"]

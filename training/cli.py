@@ -1,0 +1,33 @@
+"""`coreseg train`: the recipes of this package as a command of the program."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from coreseg_core.cli.extensions import Subparsers
+
+_DESCRIPTION = """\
+Fine-tune a model by supervised learning (SFT) as a configuration says; a run that is stopped goes on when it is
+started again. Embed the pictures first: python -m training.views --help"""
+
+
+def train_command(subparsers: Subparsers) -> None:
+    """Add the parser of `coreseg train`."""
+    parser = subparsers.add_parser(
+        "train",
+        help="fine-tune a model",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  coreseg train --config training/configs/sft_lite.yaml --minutes 40",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="what and how to train")
+    parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
+    parser.set_defaults(run=_train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from training.sft import read_config, run
+
+    run(read_config(arguments.config), minutes=arguments.minutes)
+    return 0
