@@ -30,7 +30,8 @@ class Case:
 def liver_case() -> Case:
     """Return the demonstration's CT of a liver, at the slice where its lesion is largest; reasoning is brief."""
     study = make_study("ct_abdomen", 2, lesions=1)
-    geometry = VolumeGeometry(study.label.shape, study.affine_ras)
+    i, j, k = study.label.shape
+    geometry = VolumeGeometry((i, j, k), study.affine_ras)
     index = study.largest_lesion_slice
     return Case(
         volume=Volume(study.voxels, geometry, study.modality),

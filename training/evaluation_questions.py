@@ -22,6 +22,7 @@ from coreseg_core.evaluation.ask import target_of
 from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from coreseg_core.evaluation.rows import Kind, Probe, Row
 from training.parts import part_of
+from training.wording import catalogue
 from training.wording.catalogue import subject_of
 from training.wording.questions import Question, write_question
 
@@ -84,7 +85,7 @@ def read_handwritten(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _generated(row: Row, kind: Kind, *, seed: int) -> Row:
+def _generated(row: Row, kind: catalogue.Kind, *, seed: int) -> Row:
     question = write_question(random.Random(f"{seed}/{row.id}/{kind}"), row, kind)
     return replace(
         row,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from coreseg_core.models.coreseg import TeacherBatch
 from coreseg_core.models.mllm import sequence_positions
 from coreseg_core.models.preset import FrameSpec
 from coreseg_core.record import REASONING_MODES, ReasoningMode
+from training.described import DescribedBatch, described_batch
 from training.views import EmbeddedView, ViewStore
 from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
 
@@ -45,12 +46,14 @@ class TrainingBatch:
         masks: (n, side, side) float, the lesions in the segmenter's square.
         weights: (n,) weight of each row.
         kinds: What kind of question each row asks.
+        described: Dialogues without pictures that are learned beside, or None.
     """
 
     teacher: TeacherBatch
     masks: Tensor
     weights: Tensor
     kinds: tuple[Kind, ...]
+    described: DescribedBatch | None = None
 
 
 def write_dialogue(
@@ -130,6 +133,8 @@ class BatchSource:
     Args:
         store: Embedded views.
         rows: Manifest rows by id.
+        batch_size: Dialogues about pictures a batch.
+        described_size: Dialogues about described pictures a batch; 0 for none.
         balance: Exponent on a subset's size: 1 draws pictures evenly, 0 draws subsets evenly.
         lesion_free_weight: How much oftener than others a lesion-free picture is drawn.
     """
@@ -144,6 +149,7 @@ class BatchSource:
         grid_hw: tuple[int, int],
         side_px: int,
         batch_size: int,
+        described_size: int,
         balance: float,
         lesion_free_weight: float,
         mix: KindMix,
@@ -151,7 +157,9 @@ class BatchSource:
     ) -> None:
         self._store, self._rows = store, rows
         self._tokenizer, self._frame, self._grid_hw, self._side_px = tokenizer, frame, grid_hw, side_px
-        self._batch_size, self._mix, self._seed = batch_size, mix, seed
+        self._batch_size, self._described_size = batch_size, described_size
+        self._mix, self._seed = mix, seed
+        self._described = sorted({key.row_id for key in store.keys})
         self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
 
     def batch(self, step: int, process: int = 0) -> TrainingBatch:
@@ -166,7 +174,7 @@ class BatchSource:
             write_dialogue(rng, row, view, self._frame, mix=self._mix)
             for row, view in zip(rows, views, strict=True)
         ]
-        return collate(
+        batch = collate(
             dialogues,
             views,
             [row.weight for row in rows],
@@ -174,6 +182,13 @@ class BatchSource:
             grid_hw=self._grid_hw,
             side_px=self._side_px,
         )
+        if not self._described_size:
+            return batch
+        chosen = [self._rows[name] for name in rng.sample(self._described, min(64, len(self._described)))]
+        described = described_batch(
+            rng, chosen, self._described_size, tokenizer=self._tokenizer, mix=self._mix
+        )
+        return replace(batch, described=described)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.preset import load_preset
 from training.curves import draw_curves
+from training.described import DescribedBatch
 from training.development import development_scores
 from training.loop import LoopConfig, TrainingLoop
 from training.losses import (
@@ -56,12 +57,13 @@ class SFTConfig:
         views: Folder of view stores, one sub-folder a part.
         out: Folder of the run.
         seed: Of the weights and of every draw.
-        batch_size: Dialogues a step and process.
+        batch_size: Dialogues about pictures a step and process.
+        described_size: Dialogues about described pictures a step and process (`training.described`).
         balance: Exponent on the size of a subset when pictures are drawn.
         lesion_free_weight: How much oftener a lesion-free picture is drawn.
         mix: Shares of the kinds of question.
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
-        loss_weights: Of `text`, `dice`, `cross_entropy`, `iou`, `patch`.
+        loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`.
         loop: Length and pace.
     """
 
@@ -72,6 +74,7 @@ class SFTConfig:
     out: Path
     seed: int
     batch_size: int
+    described_size: int
     balance: float
     lesion_free_weight: float
     mix: KindMix
@@ -104,10 +107,17 @@ class Learner(nn.Module):
         self.model = model
         self.patch_head = nn.Linear(model.language.dim, 1)
 
-    def forward(self, batch: TrainingBatch) -> tuple[TeacherOutput, Tensor]:
-        """Return the model's output and the patch logits (n, tokens)."""
+    def forward(self, batch: TrainingBatch) -> tuple[TeacherOutput, Tensor, Tensor | None]:
+        """Return the model's output, the patch logits (n, tokens) and the described dialogues' token losses."""
         output = self.model(batch.teacher)
-        return output, self.patch_head(output.picture)[..., 0]
+        described = None if batch.described is None else self._described_losses(batch.described)
+        return output, self.patch_head(output.picture)[..., 0], described
+
+    def _described_losses(self, batch: DescribedBatch) -> Tensor:
+        language = self.model.language
+        positions = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand(3, *batch.ids.shape)
+        states = language.states(language.embed(batch.ids), positions=positions, mask=batch.real.long())
+        return self.model.token_losses(states, batch.ids, batch.target)
 
 
 def sft_losses(
@@ -116,7 +126,7 @@ def sft_losses(
     """Return the function that turns a batch into its loss terms."""
 
     def losses(learner: nn.Module, batch: TrainingBatch) -> dict[str, Tensor]:
-        output, patch_logits = learner(batch)
+        output, patch_logits, described = learner(batch)
         rows = output.with_mask
         masks, row_weights = batch.masks[rows], batch.weights[rows]
         terms = {
@@ -126,6 +136,8 @@ def sft_losses(
             "iou": weighted_mean(iou_loss(output.predicted_iou, output.mask_logits, masks), row_weights),
             "patch": patch_loss(patch_logits, batch.masks, grid),
         }
+        if described is not None:
+            terms["described"] = token_loss(described, torch.ones(len(described), device=described.device))
         terms["total"] = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         with torch.no_grad():
             terms["mask_dice"] = weighted_mean(mean_dice(output.mask_logits, masks), row_weights)
@@ -162,6 +174,7 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         grid_hw=(grid, grid),
         side_px=model.segmenter.side_px,
         batch_size=config.batch_size,
+        described_size=config.described_size,
         balance=config.balance,
         lesion_free_weight=config.lesion_free_weight,
         mix=config.mix,

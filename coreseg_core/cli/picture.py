@@ -26,8 +26,10 @@ def write_overlay(path: Path, volume: Volume, record: FindingRecord) -> None:
         record.query,
         *([where_words(volume, finding)] if len(record.slices) > 1 or image.located else []),
     ]
-    lines += [text for text in (finding.reasoning, finding.reason) if text]
-    lines += [f"Confidence: {confidence_words(finding)}", *contradictions(finding)]
+    lines += [finding.reasoning] if finding.reasoning else []
+    lines += [f"WARNING: {text}" for text in contradictions(finding)]
+    lines += [finding.reason] if finding.reason else []
+    lines.append(f"Confidence: {confidence_words(finding)}")
     overlay_png(path, image, finding.mask if present else None, boxes, lines, outcome=finding.outcome)
 
 

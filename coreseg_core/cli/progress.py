@@ -18,25 +18,34 @@ def progress_bar(what: str, *, unit: str, shown: bool = True) -> Iterator[Show]:
     """Yield a function that takes how much is done and how much there is in all (None: unknown).
 
     Args:
-        what: Said before the bar.
+        what: Said before the bar, which appears with the first call.
         unit: What is counted; "B" counts bytes in powers of 1024.
         shown: False for work too short to be worth a bar.
     """
-    with tqdm(
+    bar: tqdm | None = None
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = _new_bar(what, unit=unit, shown=shown, total=total)
+        bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _new_bar(what: str, *, unit: str, shown: bool, total: int | None) -> tqdm:
+    return tqdm(
         desc=what,
         unit=unit,
+        total=total,
         unit_scale=unit == "B",
         unit_divisor=1024,
         file=sys.stderr,
         disable=not shown,
         # In a log file every refresh is a line.
         mininterval=0.1 if sys.stderr.isatty() else _LOG_INTERVAL_S,
-    ) as bar:
-
-        def show(done: int, total: int | None) -> None:
-            if total is not None and bar.total != total:
-                bar.total = total
-                bar.refresh()
-            bar.update(done - bar.n)
-
-        yield show
+    )

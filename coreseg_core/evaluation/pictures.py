@@ -61,7 +61,8 @@ def load_picture(row: Row) -> Picture:
             )
         outlined = np.take(truth.voxels, where.index, axis=where.axis) != 0
         mask = shown.voxels_to_mask(outlined.any(axis=-1) if truth.colour else outlined)
-    return Picture(rgb=shown.rgb, mask=mask, pixel_mm=shown.pixel_mm)
+    # Copies: what is kept of the volume is read-only and shared.
+    return Picture(rgb=shown.rgb.copy(), mask=mask.copy(), pixel_mm=shown.pixel_mm)
 
 
 def moved(picture: Picture, *, seed: int, max_shift: float = MAX_SHIFT) -> Picture:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from coreseg_core.errors import InputError
 from coreseg_core.imaging.frame import boxes_to_frame
 from coreseg_core.imaging.labels import write_whole
-from coreseg_core.imaging.overlay_panel import BACKGROUND, BOX, MASK, TEXT, Rgb, draw_panel
+from coreseg_core.imaging.overlay_panel import BACKGROUND, BOX, MASK, TEXT, Rgb, draw_panel, font_of
 from coreseg_core.imaging.slicing import SliceImage
 from coreseg_core.record import Box, Outcome
 
@@ -124,7 +124,7 @@ def _draw_edge_letters(draw: ImageDraw.ImageDraw, size_wh: tuple[int, int], lett
         (width // 2, 8, "mt"),
         (width // 2, height - 8, "mb"),
     )
-    font = ImageFont.load_default(size=18)
+    font = font_of(18)
     for (x, y, anchor), letter in zip(places, letters, strict=True):
         draw.text((x, y), letter, fill=TEXT, font=font, anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
@@ -138,7 +138,7 @@ def _draw_scale(draw: ImageDraw.ImageDraw, size_wh: tuple[int, int], px_per_mm: 
     x1 = x0 + length_mm * px_per_mm
     draw.line((x0 - 1, y, x1 + 1, y), fill=(0, 0, 0), width=5)
     draw.line((x0, y, x1, y), fill=TEXT, width=3)
-    font = ImageFont.load_default(size=13)
+    font = font_of(13)
     draw.text(
         (x0, y - 6),
         f"{length_mm} mm",

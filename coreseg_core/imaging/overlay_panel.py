@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
 from coreseg_core.record import Outcome
 
 Rgb = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 OUTCOME_WORDS: dict[Outcome, str] = {
     "present": "Seen and outlined",
@@ -45,6 +48,12 @@ _MAX_CHARS = 3000
 _NOTICE = "CORE-Seg: research software, not a medical device"
 
 
+@cache
+def font_of(size_px: int) -> Font:
+    """Return Pillow's own font at a size; it needs no file of this machine."""
+    return ImageFont.load_default(size=size_px)
+
+
 @dataclass(frozen=True)
 class _Paragraph:
     """Text in one size and colour, wrapped to the panel."""
@@ -74,7 +83,7 @@ def draw_panel(
     draw = ImageDraw.Draw(panel)
     y = _MARGIN_PX
     for paragraph, part in zip(paragraphs, rows, strict=True):
-        font = ImageFont.load_default(size=paragraph.size_px)
+        font = font_of(paragraph.size_px)
         for row in part:
             draw.text((_MARGIN_PX, y), row, fill=paragraph.colour, font=font, anchor="la")
             y += paragraph.line_px
@@ -99,7 +108,7 @@ def _paragraphs(lines: Sequence[str], outcome: Outcome | None) -> list[_Paragrap
 
 def _wrapped(text: str, size_px: int, width_px: int) -> Iterator[str]:
     """Yield rows no wider than `width_px`; a word longer than a row is broken."""
-    font = ImageFont.load_default(size=size_px)
+    font = font_of(size_px)
     row = ""
     for word in text.split():
         longer = f"{row} {word}".lstrip()
@@ -109,18 +118,22 @@ def _wrapped(text: str, size_px: int, width_px: int) -> Iterator[str]:
         if row:
             yield row
         while font.getlength(word) > width_px:
-            fits = max(
-                1, next(n for n in range(len(word), 0, -1) if n == 1 or font.getlength(word[:n]) <= width_px)
-            )
+            fits = _fitting_characters(word, font, width_px)
             yield word[:fits]
             word = word[fits:]
         row = word
     yield row
 
 
+def _fitting_characters(word: str, font: Font, width_px: int) -> int:
+    """Return how many characters of a long word fit into a row, at least one."""
+    longer = bisect_right(range(len(word)), width_px, key=lambda n: round(font.getlength(word[:n])))
+    return max(1, longer - 1)
+
+
 def _draw_footer(draw: ImageDraw.ImageDraw, height: int, *, with_mask: bool, with_boxes: bool) -> None:
     """Draw what the colours mean and the notice at the foot of the panel."""
-    font = ImageFont.load_default(size=_SMALL_PX)
+    font = font_of(_SMALL_PX)
     y = height - _FOOTER_PX + 14
     draw.line((_MARGIN_PX, y - 12, _WIDTH_PX - _MARGIN_PX, y - 12), fill=(44, 50, 60), width=1)
     x = _MARGIN_PX

@@ -100,7 +100,7 @@ class SliceSegmenter:
         clean_query(query.text)
         _assert_inside(scope, volume)
         refused = self._refusal(query, volume.modality)
-        region = understand(query.text).ct_region
+        region = self._ct_region(query)
         for start in range(scope.start, scope.stop, SLICES_AT_ONCE):
             images = [
                 extract_slice(volume, scope.axis, index, region=region, channels=self._channels)
@@ -180,6 +180,10 @@ class SliceSegmenter:
     @property
     def _channels(self) -> Literal["single", "three"]:
         return self._answering.model.preset.ct_channels
+
+    def _ct_region(self, query: Query) -> str | None:
+        region = understand(query.text).ct_region
+        return region if region in self._answering.model.preset.ct_regions else None
 
     def _refusal(self, query: Query, modality: str | None) -> tuple[Outcome, str] | None:
         if not self._check_words:

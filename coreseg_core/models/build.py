@@ -123,6 +123,10 @@ def add_lora(text: nn.Module, spec: LoraSpec) -> None:
         bias="none",
     )
     inject_adapter_in_model(config, text)
+    for parameter in text.parameters():
+        if parameter.requires_grad:
+            # peft makes the updates in the dtype of what they lie over; in bfloat16 small steps would be lost.
+            parameter.data = parameter.data.float()
 
 
 def _build_visual(

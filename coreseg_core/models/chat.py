@@ -72,9 +72,16 @@ class ChatTokenizer:
 
     def prefix_ids(self, image_tokens: int) -> list[int]:
         """Return the ids up to and including the picture, which takes `image_tokens` places."""
+        return self._prefix_around([self.image_id] * image_tokens)
+
+    def described_prefix_ids(self, description: str) -> list[int]:
+        """Return the ids of a prefix in which words stand where the picture would."""
+        return self._prefix_around(self.encode(description))
+
+    def _prefix_around(self, picture: list[int]) -> list[int]:
         system = chat_messages("?")[0]["content"]
         head = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
-        return [*self.encode(head), *[self.image_id] * image_tokens, *self.encode("<|vision_end|>")]
+        return [*self.encode(head), *picture, *self.encode("<|vision_end|>")]
 
     def question_ids(self, question: str, reasoning: ReasoningMode) -> list[int]:
         """Return the ids of a question and of the opening of the answer, to follow a prefix."""

@@ -92,20 +92,20 @@ class CoreSegModel(nn.Module):
         prompts = self.adapter(states[rows], answer=batch.answer[rows], seg=batch.seg[rows])
         mask_logits, predicted_iou = self.segmenter.decode(batch.embeddings[rows], prompts)
         return TeacherOutput(
-            token_losses=self._token_losses(states, batch),
+            token_losses=self.token_losses(states, batch.ids, batch.target),
             picture=picture,
             with_mask=rows,
             mask_logits=mask_logits,
             predicted_iou=predicted_iou,
         )
 
-    def _token_losses(self, states: Tensor, batch: TeacherBatch) -> Tensor:
-        """Return (n, L - 1) cross-entropies; logits are made for the written tokens only."""
-        target = batch.target[:, 1:]
-        logits = self.language.logits(states[:, :-1][target]).float()
-        losses = F.cross_entropy(logits, batch.ids[:, 1:][target], reduction="none")
-        return torch.zeros(target.shape, dtype=losses.dtype, device=losses.device).masked_scatter(
-            target, losses
+    def token_losses(self, states: Tensor, ids: Tensor, target: Tensor) -> Tensor:
+        """Return (n, L - 1) cross-entropies of ids (n, L); logits are made for the written tokens only."""
+        written = target[:, 1:]
+        logits = self.language.logits(states[:, :-1][written]).float()
+        losses = F.cross_entropy(logits, ids[:, 1:][written], reduction="none")
+        return torch.zeros(written.shape, dtype=losses.dtype, device=losses.device).masked_scatter(
+            written, losses
         )
 
     def trained_state(self) -> dict[str, Tensor]:

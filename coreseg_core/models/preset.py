@@ -89,12 +89,18 @@ class VisualSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A whole model; see the JSON files beside this module."""
+    """A whole model; see the JSON files beside this module.
+
+    Attributes:
+        ct_channels: One CT window three times, or three windows of a region as red, green and blue.
+        ct_regions: Regions whose windows it was trained with; others are shown in the soft-tissue window.
+    """
 
     name: str
     segmenter: SegmenterSpec
     frame: FrameSpec
     ct_channels: Literal["single", "three"]
+    ct_regions: tuple[str, ...]
     language: LanguageSpec
     visual_tokens: VisualSpec
     adapter: AdapterSpec
@@ -110,6 +116,7 @@ def preset_from_json(values: Mapping[str, Any]) -> Preset:
         segmenter=SegmenterSpec(**values["segmenter"]),
         frame=FrameSpec(**values["frame"]),
         ct_channels=values["ct_channels"],
+        ct_regions=tuple(values["ct_regions"]),
         language=LanguageSpec(**language, lora=LoraSpec(**lora) if lora else None),
         visual_tokens=VisualSpec(**values["visual_tokens"]),
         adapter=AdapterSpec(**values["adapter"]),

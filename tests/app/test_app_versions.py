@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def tuned(server: Server) -> Iterator[Path]:
     provenance = Provenance(preset="lite", parent="v0", state="accepted")
     yield publish_version(server.versions, tensors, provenance, files={TOKENIZER_NAME: tokenizer})
     (server.versions / CURRENT_NAME).unlink(missing_ok=True)
+    for folder in server.versions.iterdir():
+        shutil.rmtree(folder)
 
 
 def version_that_answers(server: Server, tmp_path: Path) -> str:

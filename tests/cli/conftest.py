@@ -44,7 +44,8 @@ def write_head(path: Path, *, nan: str = "none") -> Path:
     """Write the volume with its side-car; `nan` is "none", "some" or "all" of the voxels."""
     i, j, k = np.mgrid[:40, :48, :6]
     ball = (i - 20) ** 2 + (j - 20) ** 2 + (4 * (k - 3)) ** 2 < 64
-    voxels = np.random.default_rng(0).normal(100, 10, ball.shape).astype(np.float32) + 200 * ball
+    voxels = np.random.default_rng(0).normal(100, 10, ball.shape) + 200 * ball
+    voxels = voxels.astype(np.float32)
     if nan == "some":
         voxels[:10] = np.nan
     affine = np.diag([-2.0, -2.0, 5.0, 1.0])

@@ -27,7 +27,9 @@ from training.baselines.unet_state import BEST, LAST, Progress
 
 Make = Callable[..., tuple[Row, ...]]
 CPU = torch.device("cpu")
-TINY = UNetConfig(channels=(8, 16), residual_units=1, batch_size=4, epochs=4, side_px=64, average_decay=0.5)
+TINY = UNetConfig(
+    channels=(8, 16), head_channels=4, residual_units=1, batch_size=4, epochs=4, side_px=64, average_decay=0.5
+)
 
 
 def test_the_fitted_ellipse_is_the_one_the_masks_were_drawn_with() -> None:

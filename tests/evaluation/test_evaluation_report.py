@@ -10,6 +10,7 @@ import pytest
 from made_up_pictures import Oracle
 from numpy.typing import NDArray
 
+from coreseg_core.claims import measure
 from coreseg_core.errors import Cancelled, InputError, ModelError
 from coreseg_core.evaluation import (
     ImageBlind,
@@ -133,16 +134,14 @@ def test_claims_are_held_against_the_true_mask_beside_guess_and_shuffled_picture
     make_manifest: Make,
 ) -> None:
     class Looking:
-        """Claims what is so: the side on which the bright disc lies."""
+        """Claims what is so: where in the picture the bright disc lies."""
 
         def answer(
             self, rgb: NDArray[np.uint8], questions: Sequence[str], *, pixel_mm: tuple[float, float]
         ) -> list[SliceFinding]:
             mask = rgb[..., 0] > 128
-            x = np.argwhere(mask)[:, 1].mean() / mask.shape[1]
-            side = "left" if x < 1 / 3 else "right" if x > 2 / 3 else "middle"
-            words = {"left": "middle left", "right": "middle right", "middle": "centre"}[side]
-            reasoning = f"There is a single lesion in the {words} of the picture."
+            facts = measure(mask, rgb)
+            reasoning = f"There is a single lesion in the {facts.place} of the picture." if facts else ""
             finding = SliceFinding(axis=2, index=0, outcome="present", mask=mask, reasoning=reasoning)
             return [finding] * len(questions)
 

@@ -40,10 +40,10 @@ def drawn_label(volume: Volume, values: np.ndarray) -> np.ndarray:
             plane = np.moveaxis(volume.voxels, axis, 0)[index]
             displayed = shown.voxels_to_mask(plane)
             mask = np.isin(displayed, values)
-            for x, y in np.argwhere(mask)[:, ::-1]:
-                i, j, k = shown.points_to_voxels([(x, y)])[0].astype(int)
-                assert volume.voxels[i, j, k] == displayed[y, x]
-                assert shown.voxels_to_points([(i, j, k)])[0].tolist() == [x, y]
+            points = np.argwhere(mask)[:, ::-1]
+            ijk = shown.points_to_voxels(points).astype(int)
+            np.testing.assert_array_equal(volume.voxels[tuple(ijk.T)], displayed[mask])
+            np.testing.assert_array_equal(shown.voxels_to_points(ijk), points)
             np.moveaxis(label, axis, 0)[index] = shown.mask_to_voxels(mask)
         labels.append(label)
     np.testing.assert_array_equal(labels[0], labels[1])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,10 +48,9 @@ def boxed_query(volume: Volume, ball: NDArray[np.bool_], scope: Scope, text: str
 
 
 def turned_affines() -> list[NDArray[np.float64]]:
-    """Return the eight mirrorings of a plain grid, two permutations of its axes, and two oblique ones."""
+    """Return a mirrored grid, one with its axes exchanged, and two oblique ones (all 48: tests/imaging)."""
     spacing = np.array(SPACING_MM)
-    directions = [np.diag(signs) for signs in product((1.0, -1.0), repeat=3)]
-    directions += [np.eye(3)[:, order] for order in ([1, 2, 0], [2, 0, 1])]
+    directions = [np.diag([1.0, -1.0, -1.0]), np.eye(3)[:, [1, 2, 0]]]
     directions += [_rotation(20.0, 35.0), _rotation(-40.0, 15.0)]
     affines = []
     for direction in directions:

@@ -23,7 +23,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
-@pytest.mark.parametrize("scope", [Scope(0, 20, 23), Scope(1, 37, 43), Scope(2, 0, 12), Scope(2, 11, 12)])
+@pytest.mark.parametrize("scope", [Scope(0, 20, 22), Scope(1, 37, 42), Scope(2, 11, 12)])
 def test_findings_come_in_order_one_for_each_slice_of_the_scope(says: Speaker, scope: Scope) -> None:
     volume, _ = ball_volume()
     findings = list(says(ABSENT).segment(volume, ASKED, scope))
@@ -38,8 +38,8 @@ def test_the_first_finding_comes_before_later_slices_are_encoded(says: Speaker, 
     assert encoder.slices == 0
     next(findings)
     assert encoder.slices <= SLICES_AT_ONCE
-    list(islice(findings, SLICES_AT_ONCE))
-    assert encoder.slices <= 2 * SLICES_AT_ONCE
+    list(islice(findings, SLICES_AT_ONCE - 1))
+    assert encoder.slices == SLICES_AT_ONCE
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
@@ -67,9 +67,9 @@ def test_progress_is_told_once_for_each_slice_and_in_order(says: Speaker) -> Non
     volume, _ = ball_volume()
     told: list[int] = []
     says(ABSENT).answer(
-        volume, ASKED, Scope(2, 2, 8), image_id="a", on_finding=lambda finding: told.append(finding.index)
+        volume, ASKED, Scope(2, 2, 7), image_id="a", on_finding=lambda finding: told.append(finding.index)
     )
-    assert told == list(range(2, 8))
+    assert told == list(range(2, 7))
 
 
 @pytest.mark.parametrize("affine", turned_affines(), ids=range(len(turned_affines())))
@@ -106,9 +106,9 @@ def test_a_volume_that_shows_nothing_has_an_empty_label_and_one_outcome(
     says: Speaker, reply: str, outcome: str
 ) -> None:
     volume, _ = ball_volume()
-    record, labels = says(reply).answer(volume, ASKED, Scope(2, 0, 12), image_id="a")
+    record, labels = says(reply).answer(volume, ASKED, Scope(2, 3, 5), image_id="a")
     assert record.outcome == outcome
-    assert len(record.slices) == 12
+    assert len(record.slices) == 2
     assert record.lesions == ()
     assert not labels.any()
 

@@ -15,6 +15,7 @@ from coreseg_core.checkpoint import save_weights
 from coreseg_core.imaging.pictures import picture_slice
 from coreseg_core.inference.answering import Answering
 from coreseg_core.inference.decode import DecodeOptions, decode_replies
+from coreseg_core.models.base_files import find_base_files
 from coreseg_core.models.base_weights import base_tensors, our_name, read_base_weights
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.coreseg import CoreSegModel, TeacherBatch
@@ -25,7 +26,7 @@ from coreseg_core.record import Query
 
 FRAME_WH = (112, 84)
 REPLIES = (
-    "<think>Round.</think><answer>The polyp is located at [[3,4,9,9]]. The mask is <seg>",
+    "<think>Round.</think><answer>The polyp is located at [[3,4,9,9]]. The mask is <seg>.</answer>",
     "<answer>No polyp",
 )
 PUBLISHED_NAMES = (
@@ -71,16 +72,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(base: Path) -> CoreSegModel:
-    """A small model on published weights with trained parts that differ from fresh ones, in float32."""
+    """A small model on published weights, in float32, its trained parts no longer fresh."""
+    files = find_base_files(tiny_core_seg(), base=base)
+    model = build_coreseg(tiny_core_seg(), tokenizer=files.tokenizer, initialise=False)
+    read_base_weights(model, files)
+    return _trained(model)
+
+
+def _trained(model: CoreSegModel) -> CoreSegModel:
     torch.manual_seed(5)
-    model, files = build_on_base(tiny_core_seg(), base=base)
-    exact = build_coreseg(tiny_core_seg(), tokenizer=files.tokenizer, initialise=False)
-    read_base_weights(exact, files)
-    exact.load_state_dict(model.trained_state(), strict=False)
     with torch.no_grad():
-        for tensor in exact.trained_state().values():
+        for tensor in model.trained_state().values():
             tensor.add_(torch.randn_like(tensor) * 0.02)
-    return exact.eval()
+    return model.eval()
 
 
 def _count(module: nn.Module) -> int:
@@ -99,8 +103,9 @@ def _batch(model: CoreSegModel) -> TeacherBatch:
     place = torch.arange(length)
     seg = torch.zeros_like(real)
     seg[0, rows[0].index(tokenizer.seg_id) - 1] = True
+    # The answer's last nine states up to the one that predicts <seg>.
     answer = seg.clone()
-    answer[0, len(rows[0]) - 10 : len(rows[0]) - 1] = True
+    answer[0, rows[0].index(tokenizer.seg_id) - 9 : rows[0].index(tokenizer.seg_id)] = True
     positions = sequence_positions([*rows[0]], tokenizer.image_id, grid)
     generator = torch.Generator().manual_seed(6)
     return TeacherBatch(
@@ -190,23 +195,19 @@ def test_a_question_is_answered_through_the_same_code_as_with_lite(small: CoreSe
     assert (answering.counts.encodes, answering.counts.picture_prefills) == (1, 1)
 
 
-def test_saved_trained_parts_and_published_base_give_the_same_model_again(
-    small: CoreSegModel, base: Path, tmp_path: Path
-) -> None:
-    _, files = build_on_base(tiny_core_seg(), base=base)
+def test_saved_trained_parts_and_published_base_give_the_same_model_again(base: Path, tmp_path: Path) -> None:
+    fresh, files = build_on_base(tiny_core_seg(), base=base)
+    untrained = _outputs(fresh.eval())
+    trained = _trained(fresh)
     facts = {"preset": "core-seg-3b", "base": {"name": "tiny", "sha256": files.sha256()}}
     tokenizer = {"tokenizer.json": files.tokenizer.read_bytes()}
-    save_weights(tmp_path / "trained", small.trained_state(), facts, files=tokenizer)
+    save_weights(tmp_path / "trained", trained.trained_state(), facts, files=tokenizer)
     loaded = load_model(tiny_core_seg(), weights=tmp_path / "trained", base=base).model
-    again = load_model(tiny_core_seg(), weights=tmp_path / "trained", base=base).model
-    for name, tensor in small.trained_state().items():
-        assert torch.equal(loaded.trained_state()[name], tensor), name
-    assert torch.equal(_prefilled(loaded), _prefilled(again))
-    # `load_model` chooses bfloat16 where the machine has it; beside that the two are the same.
-    exact = loaded.language.float()
-    assert exact.text.embed_tokens.weight is exact.head.weight
-    bf16_loss = 0.05 if _frozen_dtype(again) is torch.bfloat16 else 1e-6
-    torch.testing.assert_close(_prefilled(loaded), _prefilled(small), atol=bf16_loss, rtol=bf16_loss)
+    expected, found = _outputs(trained), _outputs(loaded)
+    for name, values in expected.items():
+        assert torch.equal(found[name], values), name
+    assert not torch.equal(expected["keys"], untrained["keys"])
+    assert not torch.equal(expected["masks"], untrained["masks"])
 
 
 def test_a_language_model_in_bfloat16_keeps_its_trained_parts_and_frequencies_in_float32(base: Path) -> None:
@@ -238,13 +239,19 @@ def _frozen_dtype(model: CoreSegModel) -> torch.dtype:
 
 
 @torch.inference_mode()
-def _prefilled(model: CoreSegModel) -> torch.Tensor:
-    """Return log-probabilities of a decoded reply: picture, prefill and a few steps."""
-    frames = _batch(model).frames
-    assert frames is not None
-    picture = model.language.visual(frames, torch.empty(0))
+def _outputs(model: CoreSegModel) -> dict[str, torch.Tensor]:
+    """Return everything a model says: teacher-forced, prefilled and decoded."""
+    batch = _batch(model)
+    output = model(batch)
+    picture = model.language.visual(batch.frames, batch.embeddings)
     prefix = model.language.prefill_pictures(picture, model.language.visual.grid_hw(FRAME_WH))
-    forced = DecodeOptions(reasoning="none", max_tokens=1)
-    replies = decode_replies(model.language, prefix, "is there a polyp?", forced)
-    assert len(replies) == 2
-    return torch.cat([key.float().flatten() for key, _ in prefix.layers])
+    options = DecodeOptions(reasoning="none", max_tokens=8)
+    replies = decode_replies(model.language, prefix, "is there a polyp?", options)
+    return {
+        "losses": output.token_losses,
+        "masks": output.mask_logits,
+        "iou": output.predicted_iou,
+        "keys": torch.cat([key.flatten() for key, _ in prefix.layers]),
+        "ids": torch.tensor([token for reply in replies for token in reply.ids]),
+        "log_probs": torch.tensor([value for reply in replies for value in reply.log_probs]),
+    }

@@ -110,6 +110,7 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
             grid_hw=GRID,
             side_px=256,
             batch_size=4,
+            described_size=3,
             balance=0.5,
             lesion_free_weight=2.0,
             mix=DEFAULT_MIX,

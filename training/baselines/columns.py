@@ -10,7 +10,7 @@ from coreseg_core.evaluation.ask import Ask
 from coreseg_core.evaluation.pictures import load_picture, moved
 from coreseg_core.evaluation.run import Answerer, score_all
 from coreseg_core.evaluation.score import Score, score
-from coreseg_core.record import SliceFinding
+from coreseg_core.record import Outcome, SliceFinding
 from training.baselines.method import Method
 
 MASK_KINDS = ("present", "lesion_free")
@@ -41,7 +41,7 @@ def method_columns(methods: Mapping[str, Method], asks: Sequence[Ask]) -> dict[s
             picture = moved(picture, seed=about[0].shift_seed)
         for name, method in methods.items():
             mask = method.mask(picture, about[0].shown)
-            outcome = "present" if mask.any() else "absent"
+            outcome: Outcome = "present" if mask.any() else "absent"
             finding = SliceFinding(axis=2, index=0, outcome=outcome, mask=mask)
             columns[name] += [score(ask, finding, truth=picture.mask, facts=None) for ask in about]
     return {name: tuple(scores) for name, scores in columns.items()}

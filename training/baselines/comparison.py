@@ -114,10 +114,10 @@ class Comparison:
 
     def denial_rows(self) -> dict[str, dict[str, Interval]]:
         """Return the share of right answers by kind of question and method."""
-        rows = {}
+        rows: dict[str, dict[str, Interval]] = {}
         for kind in KINDS[1:]:
-            line = self._each(lambda s, kind=kind: self._mean(_of_kind(s, kind), lambda score: score.right))
-            if line[next(iter(self.columns))].count:
+            line = {name: self._mean(_of_kind(scores, kind), _right) for name, scores in self.columns.items()}
+            if next(iter(line.values())).count:
                 rows[kind] = line
         return rows
 
@@ -195,6 +195,10 @@ def _always(score: Score) -> bool:
 
 def _subset(score: Score) -> str:
     return score.ask.row.subset
+
+
+def _right(score: Score) -> float:
+    return float(score.right)
 
 
 def _dice(score: Score) -> float:

@@ -60,7 +60,8 @@ def best_radii(masks: NDArray[np.bool_]) -> Radii:
     """Return the half axes of the ellipse with the best mean Dice over masks (n, h, w)."""
     truths = masks.reshape(len(masks), -1).astype(np.float32)
     candidates = list(product(RADII, RADII))
-    drawn = np.stack([ellipse(*masks.shape[1:], radii).ravel() for radii in candidates]).astype(np.float32)
+    _, height, width = masks.shape
+    drawn = np.stack([ellipse(height, width, radii).ravel() for radii in candidates]).astype(np.float32)
     dice = 2 * (truths @ drawn.T) / (truths.sum(axis=1)[:, None] + drawn.sum(axis=1)[None, :])
     return candidates[int(dice.mean(axis=0).argmax())]
 
