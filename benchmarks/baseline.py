@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 
+from benchmarks.case import slice_image
 from coreseg_core.answer import parse
 from coreseg_core.claims import check_claims, measure, read_claims
-from coreseg_core.imaging import Volume, boxes_to_native, extract_slice, frame_wh
+from coreseg_core.imaging import Volume, boxes_to_native, frame_wh
 from coreseg_core.inference.confidence import box_mask_iou
 from coreseg_core.models.chat import ANSWER_TAG, END_ANSWER_TAG, THINK_TAG
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.lite_medsam import packaged_weights, read_weights
 from coreseg_core.record import Query, Scope
-from coreseg_core.terms import understand
 
 _MERGE = 2
 """Rows and columns of patches that Qwen2.5-VL makes one visual token of."""
@@ -71,10 +71,7 @@ class PlainBaseline:
     def answer(self, volume: Volume, query: Query, scope: Scope, *, new_tokens: int) -> PlainAnswer:
         """Return the answer for the first slice of the scope after `new_tokens` generated tokens."""
         model, tokenizer = self._model, self._model.language.tokenizer
-        region = understand(query.text).ct_region
-        image = extract_slice(
-            volume, scope.axis, scope.start, region=region, channels=model.preset.ct_channels
-        )
+        image = slice_image(model, volume, query, scope)
         square, view = model.segmenter.prepare(image.rgb, pixel_mm=image.pixel_mm)
         embedding = self.encode(square[None])
         opening = ANSWER_TAG if query.reasoning == "none" else THINK_TAG

@@ -58,17 +58,17 @@ class Prepared:
     prefix: KeyValues
 
 
-def slice_image(model: CoreSegModel, case: Case, query: Query) -> SliceImage:
-    """Return the slice of the case, windowed as the question wants it."""
-    region = understand(query.text).ct_region
-    channels = model.preset.ct_channels
-    return extract_slice(case.volume, case.scope.axis, case.scope.start, region=region, channels=channels)
+def slice_image(model: CoreSegModel, volume: Volume, query: Query, scope: Scope) -> SliceImage:
+    """Return the first slice of the scope, windowed as the program does for this question and preset."""
+    named, preset = understand(query.text).ct_region, model.preset
+    region = named if named in preset.ct_regions else None
+    return extract_slice(volume, scope.axis, scope.start, region=region, channels=preset.ct_channels)
 
 
 @torch.inference_mode()
 def prepare(model: CoreSegModel, case: Case, query: Query) -> Prepared:
     """Return the slice encoded and laid before the language model."""
-    image = slice_image(model, case, query)
+    image = slice_image(model, case.volume, query, case.scope)
     square, view = model.segmenter.prepare(image.rgb, pixel_mm=image.pixel_mm)
     batch = square[None].to(model.adapter.queries.device)
     embedding = model.segmenter.encode(batch).float()

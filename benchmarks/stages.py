@@ -130,7 +130,8 @@ class StageBench:
             language = self._model.language
             reply = decode_replies(language, ready.prefix, query.text, options, should_stop=mark)[0]
             questions.append(marks[1] - marks[0])
-            tokens.append((marks[-1] - marks[1]) / max(1, len(marks) - 2))
+            # The last token is chosen and not laid in, so that n tokens take n - 1 steps.
+            tokens.append((self._now() - marks[1]) / max(1, len(marks) - 2))
         return reply, Times(tuple(questions[1:])), Times(tuple(tokens[1:]))
 
     def _now(self) -> float:

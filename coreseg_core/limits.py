@@ -19,7 +19,6 @@ class Limits:
         max_files: Files looked at in one folder.
         max_inflate_ratio: Unpacked bytes for each packed byte; 200 is far above what real images reach.
         inflate_floor_bytes: Below this unpacked size the ratio is not judged: small things may be empty.
-        max_query_chars: Characters of one question.
     """
 
     max_voxels: int = 500_000_000
@@ -28,7 +27,6 @@ class Limits:
     max_files: int = 20_000
     max_inflate_ratio: int = 200
     inflate_floor_bytes: int = 16 * 1024**2
-    max_query_chars: int = 2000
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -1,6 +1,6 @@
 """The contract that every room shares: a question, what is found on a slice, and the record that is kept.
 
-Versioned as `coreseg.record/1`; its JSON Schema lies beside this file as `record.schema.json`. Boxes are
+Versioned as `coreseg.record/1`; its JSON Schema is `data/record.schema.json`. Boxes are
 half-open `[x0, y0, x1, y1)` integer pixels everywhere; `box_frame_wh` names the picture they are counted in.
 """
 

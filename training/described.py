@@ -16,7 +16,8 @@ from torch import Tensor
 
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.chat import ChatTokenizer
-from coreseg_core.record import REASONING_MODES
+from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.wording import (
     KindMix,
     choose_kind,
@@ -53,10 +54,21 @@ def describe(row: Row) -> str:
 
 
 def described_batch(
-    rng: random.Random, rows: Sequence[Row], n: int, *, tokenizer: ChatTokenizer, mix: KindMix
+    rng: random.Random,
+    rows: Sequence[Row],
+    n: int,
+    *,
+    tokenizer: ChatTokenizer,
+    mix: KindMix,
+    mode_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> DescribedBatch:
-    """Return `n` dialogues about descriptions of random rows; invented boxes are left out of the replies."""
-    written = [_dialogue(rng, rng.choice(rows), tokenizer, mix) for _ in range(n)]
+    """Return `n` dialogues about descriptions of random rows; invented boxes are left out of the replies.
+
+    A batch has one reasoning mode, so that its lengths are alike and little is padded; `mode_weights` are the
+    chances of full, brief and none.
+    """
+    mode = rng.choices(REASONING_MODES, weights=mode_weights)[0]
+    written = [_dialogue(rng, rng.choice(rows), tokenizer, mix, mode) for _ in range(n)]
     length = max(len(head) + len(reply) for head, reply in written)
 
     def padded(values: list[int], fill: int) -> list[int]:
@@ -71,12 +83,19 @@ def described_batch(
     )
 
 
+def described_losses(model: CoreSegModel, batch: DescribedBatch) -> Tensor:
+    """Return (n, L - 1) cross-entropies of the written tokens of dialogues without pictures."""
+    language = model.language
+    positions = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand(3, *batch.ids.shape)
+    states = language.states(language.embed(batch.ids), positions=positions, mask=batch.real.long())
+    return model.token_losses(states, batch.ids, batch.target)
+
+
 def _dialogue(
-    rng: random.Random, row: Row, tokenizer: ChatTokenizer, mix: KindMix
+    rng: random.Random, row: Row, tokenizer: ChatTokenizer, mix: KindMix, mode: ReasoningMode
 ) -> tuple[list[int], list[int]]:
     kind = choose_kind(rng, row, mix)
     question = write_question(rng, row, kind)
-    mode = rng.choice(REASONING_MODES)
     whole = target_text(rng, row, invented_facts(rng), [invented_box(rng)], kind, question, mode)
     before, found, _ = whole.partition(_BEFORE_BOXES)
     reasoning, answer = tokenizer.reply_ids(before + found)

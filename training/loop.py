@@ -126,6 +126,11 @@ class TrainingLoop:
         """Return a context in which the model has its averaged weights."""
         return _Swapped(self._parameters, self._average)
 
+    def adopt_average(self) -> None:
+        """Leave the model with its averaged weights, for what comes after this loop."""
+        for name, parameter in self._parameters.items():
+            parameter.data.copy_(self._average[name])
+
     def _one_step(
         self, batch: Callable[[int, int], Any], losses: Callable[[nn.Module, Any], Mapping[str, Tensor]]
     ) -> dict[str, float]:

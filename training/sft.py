@@ -13,6 +13,7 @@ A run that is killed goes on from its last checkpoint. On several processes: `ac
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +23,16 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from coreseg_core.checkpoint import load_weights
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
+from coreseg_core.models.load import lay_over
 from coreseg_core.models.preset import load_preset
 from training.curves import draw_curves
-from training.described import DescribedBatch
+from training.described import described_losses
 from training.development import development_scores
 from training.loop import LoopConfig, TrainingLoop
 from training.losses import (
@@ -44,6 +47,7 @@ from training.losses import (
 from training.samples import BatchSource, TrainingBatch
 from training.views import ViewStore
 from training.wording import KindMix
+from training.words import WordsConfig, learn_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class SFTConfig:
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
         loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`.
         loop: Length and pace.
+        words: The stage on described pictures alone that comes first, or None.
+        start: Published weight folder to begin from, or None for a random start.
     """
 
     preset: str
@@ -81,11 +87,14 @@ class SFTConfig:
     learning_rates: Mapping[str, float]
     loss_weights: Mapping[str, float]
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000))
+    words: WordsConfig | None = None
+    start: Path | None = None
 
 
 def read_config(path: Path) -> SFTConfig:
     """Return the configuration of a YAML file."""
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    words, start = values.get("words"), values.get("start")
     return SFTConfig(
         **{
             **values,
@@ -95,6 +104,8 @@ def read_config(path: Path) -> SFTConfig:
             "out": Path(values["out"]),
             "mix": KindMix(**values["mix"]),
             "loop": LoopConfig(**values["loop"]),
+            "words": words and WordsConfig(**{**words, "loop": LoopConfig(**words["loop"])}),
+            "start": start and Path(start),
         }
     )
 
@@ -110,14 +121,8 @@ class Learner(nn.Module):
     def forward(self, batch: TrainingBatch) -> tuple[TeacherOutput, Tensor, Tensor | None]:
         """Return the model's output, the patch logits (n, tokens) and the described dialogues' token losses."""
         output = self.model(batch.teacher)
-        described = None if batch.described is None else self._described_losses(batch.described)
+        described = None if batch.described is None else described_losses(self.model, batch.described)
         return output, self.patch_head(output.picture)[..., 0], described
-
-    def _described_losses(self, batch: DescribedBatch) -> Tensor:
-        language = self.model.language
-        positions = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand(3, *batch.ids.shape)
-        states = language.states(language.embed(batch.ids), positions=positions, mask=batch.real.long())
-        return self.model.token_losses(states, batch.ids, batch.target)
 
 
 def sft_losses(
@@ -163,8 +168,16 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
     torch.manual_seed(config.seed)
     preset = load_preset(config.preset)
     model = build_coreseg(preset, tokenizer=config.tokenizer)
-    learner = Learner(model)
     rows: dict[str, Row] = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
+    if config.start is not None:
+        lay_over(model, load_weights(config.start)[0])
+    if not torch.cuda.is_available():
+        # On a CPU the fused attention's backward pass takes three times as long as the plain one's.
+        model.language.text.set_attn_implementation("eager")
+    started = time.monotonic()
+    if not _words_learned(config, model, rows, minutes):
+        return
+    learner = Learner(model)
     grid = preset.visual_tokens.grid
     source = BatchSource(
         ViewStore(config.views / "train"),
@@ -188,9 +201,28 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         source.batch,
         sft_losses(config.loss_weights, grid),
         lambda: development_scores(model, development, rows),
-        until_s=None if minutes is None else minutes * 60,
+        until_s=None if minutes is None else minutes * 60 - (time.monotonic() - started),
     )
     draw_curves(config.out / "log.jsonl", config.out / "curves.png")
+
+
+def _words_learned(
+    config: SFTConfig, model: CoreSegModel, rows: Mapping[str, Row], minutes: float | None
+) -> bool:
+    """Go through the stage before pictures, where there is one, and return whether it is behind us."""
+    if config.words is None or (config.out / "checkpoints").exists():
+        return True
+    # Only the pictures of the train part are described: the views of dev lie in a store of their own.
+    named = sorted({key.row_id for key in ViewStore(config.views / "train").keys})
+    return learn_words(
+        model,
+        [rows[name] for name in named],
+        config.words,
+        mix=config.mix,
+        seed=config.seed,
+        folder=config.out / "words",
+        until_s=None if minutes is None else minutes * 60,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

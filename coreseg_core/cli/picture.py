@@ -6,6 +6,7 @@ from pathlib import Path
 
 from coreseg_core.cli.answer_text import confidence_words, contradictions, native_boxes
 from coreseg_core.imaging import Volume, extract_slice, overlay_png
+from coreseg_core.models.preset import load_preset
 from coreseg_core.record import FindingRecord, SliceFinding
 from coreseg_core.terms import understand
 
@@ -17,9 +18,7 @@ def write_overlay(path: Path, volume: Volume, record: FindingRecord) -> None:
         InputError: The place cannot be written.
     """
     finding = shown_finding(record)
-    image = extract_slice(
-        volume, finding.axis, finding.index, region=understand(record.query).ct_region, channels="single"
-    )
+    image = extract_slice(volume, finding.axis, finding.index, region=_ct_region(record))
     present = finding.outcome == "present"
     boxes = native_boxes(finding) if present else ()
     lines = [
@@ -45,3 +44,9 @@ def where_words(volume: Volume, finding: SliceFinding) -> str:
     """Return which slice it is, as "Slice 10 (axial)"."""
     plane = f" ({volume.geometry.plane(finding.axis)})" if volume.geometry.located else ""
     return f"Slice {finding.index}{plane}"
+
+
+def _ct_region(record: FindingRecord) -> str | None:
+    """Return whose CT window the model saw the slice through, so that the picture shows the same."""
+    region = understand(record.query).ct_region
+    return region if region in load_preset(record.model["preset"]).ct_regions else None

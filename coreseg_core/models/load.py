@@ -65,7 +65,7 @@ def load_model(
             remedy="Name the preset that the weights were trained for.",
         )
     model = _model_beneath(spec, folder, manifest, base=base, device=device)
-    _lay_over(model, tensors)
+    lay_over(model, tensors)
     sha256 = str(manifest["files"]["weights.safetensors"]["sha256"])
     version = str(manifest.get("version", "v0"))
     return LoadedModel(model=model.to(torch.device(device)).eval(), version=version, sha256=sha256)
@@ -120,7 +120,7 @@ def _read(spec: Preset, files: BaseFiles, *, tokenizer: Path, device: str) -> Co
     return model
 
 
-def _lay_over(model: CoreSegModel, tensors: Mapping[str, Tensor]) -> None:
+def lay_over(model: CoreSegModel, tensors: Mapping[str, Tensor]) -> None:
     """Copy trained tensors into a model after comparing names and shapes."""
     expected = {(name, tensor.shape) for name, tensor in model.trained_state().items()}
     odd = sorted({name for name, _ in expected ^ {(name, tensor.shape) for name, tensor in tensors.items()}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from spelled import PRESENT, segmenter_that_says
 
 from benchmarks.baseline import PlainBaseline
 from benchmarks.case import Case, liver_case, prepare, reply_to
 from benchmarks.lite import bench
 from benchmarks.stages import PER_TOKEN, fresh_segmenter
+from coreseg_core.models.build import best_encoder_dtype, build_segmenter
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.record import Query
 
@@ -27,36 +28,28 @@ def case() -> Case:
 
 
 @pytest.fixture
-def eager(model: CoreSegModel) -> Iterator[CoreSegModel]:
-    """The random model, made to write `<seg>` before long."""
-    seg = model.language.seg
-    kept = seg.output_row.detach().clone()
-    with torch.no_grad():
-        seg.output_row.copy_(model.language.head.weight.abs().mean(0) * 40)
-    yield model
-    with torch.no_grad():
-        seg.output_row.copy_(kept)
+def speaking(model: CoreSegModel, tokenizer_file: Path) -> CoreSegModel:
+    """A model whose reply leads to a mask."""
+    return segmenter_that_says(PRESENT, parts=model.segmenter, tokenizer=tokenizer_file).answering.model
 
 
 def test_the_baseline_writes_the_same_tokens_without_a_mask(model: CoreSegModel, case: Case) -> None:
-    short = replace(model.preset, max_answer_tokens=24)
-    model.preset, kept = short, model.preset
-    try:
-        reply = reply_to(model, prepare(model, case, case.first), case.first)
-    finally:
-        model.preset = kept
+    reply = reply_to(model, prepare(model, case, case.first), case.first)
     baseline = PlainBaseline(model, encoder_dtype=torch.float32)
     answered = baseline.answer(case.volume, case.first, case.scope, new_tokens=len(reply.ids) - 1)
     assert reply.answer_states is None
+    assert len(reply.ids) > 10
     assert answered.ids == reply.ids[1:]
     assert not answered.mask.any()
 
 
-def test_the_baseline_draws_the_same_mask(eager: CoreSegModel, case: Case) -> None:
-    reply = reply_to(eager, prepare(eager, case, case.first), case.first)
+def test_the_baseline_draws_the_same_mask(speaking: CoreSegModel, case: Case) -> None:
+    # An adapter that says something: in the spelled model it is silent.
+    torch.nn.init.normal_(speaking.adapter.out[1].weight, std=0.1)
+    reply = reply_to(speaking, prepare(speaking, case, case.first), case.first)
     assert reply.answer_states is not None
-    (finding,) = fresh_segmenter(eager).segment(case.volume, case.first, case.scope)
-    baseline = PlainBaseline(eager, encoder_dtype=torch.float32)
+    (finding,) = fresh_segmenter(speaking).segment(case.volume, case.first, case.scope)
+    baseline = PlainBaseline(speaking, encoder_dtype=torch.float32)
     answered = baseline.answer(case.volume, case.first, case.scope, new_tokens=len(reply.ids) - 1)
     assert answered.ids == reply.ids[1:]
     assert answered.text == reply.text
@@ -64,9 +57,10 @@ def test_the_baseline_draws_the_same_mask(eager: CoreSegModel, case: Case) -> No
 
 
 def test_one_run_measures_every_stage_and_both_questions(
-    eager: CoreSegModel, case: Case, tmp_path: Path
+    speaking: CoreSegModel, case: Case, tmp_path: Path
 ) -> None:
-    report = bench(eager, case, device=torch.device("cpu"), repeats=1, card={"preset": "lite"})
+    speaking.segmenter = build_segmenter(speaking.preset, encoder_dtype=best_encoder_dtype()).eval()
+    report = bench(speaking, case, device=torch.device("cpu"), repeats=1, card={"preset": "lite"})
     report.write(tmp_path / "bench.json")
     written = json.loads((tmp_path / "bench.json").read_text())
     assert written["schema"] == "coreseg.bench/1"

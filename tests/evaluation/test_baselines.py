@@ -28,7 +28,14 @@ from training.baselines.unet_state import BEST, LAST, Progress
 Make = Callable[..., tuple[Row, ...]]
 CPU = torch.device("cpu")
 TINY = UNetConfig(
-    channels=(8, 16), head_channels=4, residual_units=1, batch_size=4, epochs=4, side_px=64, average_decay=0.5
+    channels=(8, 16),
+    head_channels=4,
+    residual_units=1,
+    dropout=0.1,
+    batch_size=4,
+    epochs=4,
+    side_px=64,
+    average_decay=0.5,
 )
 
 

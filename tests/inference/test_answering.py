@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from coreseg_core.errors import InputError, LimitError
 from coreseg_core.imaging import Volume, extract_slice
 from coreseg_core.inference.answering import Answering
 from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.models.segmenter import SamSegmenter
 from coreseg_core.record import FindingRecord, Query, ReaderPrompts, Scope, SliceFinding
 
 SLICE = Scope(2, 4, 5)
@@ -53,15 +55,29 @@ def test_a_readers_box_beside_the_semantic_prompt_leads_the_mask_to_the_lesion(s
     assert 0.0 < finding.confidence <= 1.0
 
 
-def test_readers_clicks_inside_and_outside_lead_the_mask_too(says: Speaker) -> None:
+def test_readers_clicks_reach_the_decoder_in_the_places_where_they_were_made(
+    says: Speaker, segmenter: SamSegmenter
+) -> None:
+    volume, _ = ball_volume()
+    view = says(PRESENT).answering.prepare(extract_slice(volume, 2, 4)).view
+    here = ReaderPrompts(points_xy_px=((10.0, 20.0), (2.0, 2.0)), points_inside=(True, False))
+    there = ReaderPrompts(points_xy_px=((30.0, 20.0), (2.0, 2.0)), points_inside=(True, False))
+    other = ReaderPrompts(points_xy_px=((10.0, 20.0), (2.0, 2.0)), points_inside=(False, False))
+    tokens = [segmenter.reader_tokens(prompts, view) for prompts in (here, there, other)]
+    assert all(token.shape[0] == 1 and token.shape[1] >= 2 for token in tokens)
+    assert not torch.equal(tokens[0][:, 0], tokens[1][:, 0])
+    assert not torch.equal(tokens[0][:, 0], tokens[2][:, 0])
+    assert torch.equal(tokens[0][:, 1], tokens[1][:, 1])
+
+
+def test_a_readers_click_beside_a_box_is_taken_too(says: Speaker) -> None:
     volume, ball = ball_volume()
-    image = extract_slice(volume, 2, 4)
-    rows, columns = np.nonzero(image.voxels_to_mask(ball[:, :, 4]))
-    inside = (float(columns.mean()), float(rows.mean()))
-    prompts = ReaderPrompts(points_xy_px=(inside, (2.0, 2.0)), points_inside=(True, False))
-    finding = only(says(PRESENT).segment(volume, Query("liver tumor", "none", prompts), SLICE))
-    assert finding.mask[round(inside[1]), round(inside[0])]
-    assert not finding.mask[2, 2]
+    query = boxed_query(volume, ball, SLICE)
+    (x0, y0, x1, y1) = query.prompts.boxes_xyxy_px[0]
+    clicked = replace(query.prompts, points_xy_px=(((x0 + x1) / 2, (y0 + y1) / 2),), points_inside=(True,))
+    finding = only(says(PRESENT).segment(volume, replace(query, prompts=clicked), SLICE))
+    truth = extract_slice(volume, 2, 4).voxels_to_mask(ball[:, :, 4])
+    assert dice(finding.mask, truth) > 0.6
 
 
 def test_the_semantic_prompt_still_counts_where_the_reader_marked_something(model: CoreSegModel) -> None:

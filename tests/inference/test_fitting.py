@@ -12,7 +12,13 @@ from coreseg_core.terms import terms
 
 TERMS = terms()
 FAMILIES = sorted(FAMILY_NAMES)
-UNTRAINED = sorted({*TERMS.untrained, *TERMS.foils})
+# A finer name of something that is outlined ("meningioma") is asked, though some pictures surely lack it.
+OUTLINED = {
+    wording
+    for target in TERMS.targets
+    for wording in (*target.synonyms, *(word for words in target.diseases.values() for word in words))
+}
+UNTRAINED = sorted({*TERMS.untrained, *TERMS.foils} - OUTLINED)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -42,6 +48,10 @@ def test_lite_says_unsupported_for_what_it_was_never_trained_to_find(name: str) 
     found = refusal(f"Is there a {name}?", modality=None, preset="lite")
     assert found is not None
     assert found.outcome == "unsupported"
+
+
+def test_nearly_everything_in_the_table_of_the_untrained_is_refused() -> None:
+    assert len(UNTRAINED) >= 0.95 * len({*TERMS.untrained, *TERMS.foils})
 
 
 @pytest.mark.parametrize("target", [target.name for target in TERMS.targets])

@@ -54,9 +54,9 @@ class UNetConfig:
     channels: tuple[int, ...] = (32, 64, 128, 256, 512, 512)
     head_channels: int = 16
     residual_units: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.0
     batch_size: int = 16
-    epochs: int = 80
+    epochs: int = 40
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     average_decay: float = 0.995
