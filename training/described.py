@@ -8,6 +8,7 @@ of a picture; what a picture shows is learned from pictures all the same.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,11 +65,16 @@ def described_batch(
 ) -> DescribedBatch:
     """Return `n` dialogues about descriptions of random rows; invented boxes are left out of the replies.
 
+    Every subset is drawn as often as any other: words about a rare one are no rarer than words about a common one.
     A batch has one reasoning mode, so that its lengths are alike and little is padded; `mode_weights` are the
     chances of full, brief and none.
     """
     mode = rng.choices(REASONING_MODES, weights=mode_weights)[0]
-    written = [_dialogue(rng, rng.choice(rows), tokenizer, mix, mode) for _ in range(n)]
+    subsets: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        subsets[row.subset].append(row)
+    groups = [subsets[name] for name in sorted(subsets)]
+    written = [_dialogue(rng, rng.choice(rng.choice(groups)), tokenizer, mix, mode) for _ in range(n)]
     length = max(len(head) + len(reply) for head, reply in written)
 
     def padded(values: list[int], fill: int) -> list[int]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.coreseg import CoreSegModel
+from training.devices import on_device
 from training.losses import mean_dice
-from training.samples import collate, write_dialogue
+from training.samples import collate, frame_size, write_dialogue
 from training.views import ViewStore
 from training.wording import Kind, subject_of
 
@@ -35,13 +36,21 @@ def development_scores(model: CoreSegModel, store: ViewStore, rows: Mapping[str,
     asked = [(number, kind) for number in range(len(store)) for kind in _two_kinds(store, rows, number)]
     dices: dict[str, list[float]] = defaultdict(list)
     right: dict[str, list[float]] = defaultdict(list)
-    for start in range(0, len(asked), _BATCH):
-        _score(model, store, rows, asked[start : start + _BATCH], dices, right)
+    for batch in _batches(store, asked):
+        _score(model, store, rows, batch, dices, right)
     model.train(was_training)
     scores = {f"dice/{name}": sum(values) / len(values) for name, values in sorted(dices.items())}
     large = [scores[f"dice/{name}"] for name, values in dices.items() if len(values) >= 8]
     scores["dice/macro"] = sum(large) / max(1, len(large))
     return scores | {f"right/{name}": sum(values) / len(values) for name, values in sorted(right.items())}
+
+
+def _batches(store: ViewStore, asked: list[tuple[int, Kind]]) -> Iterator[list[tuple[int, Kind]]]:
+    """Yield what is asked in batches whose views have frames of one size."""
+    for size in dict.fromkeys(store.frame_whs):
+        alike = [(number, kind) for number, kind in asked if store.frame_whs[number] == size]
+        for start in range(0, len(alike), _BATCH):
+            yield alike[start : start + _BATCH]
 
 
 def _two_kinds(store: ViewStore, rows: Mapping[str, Row], number: int) -> tuple[Kind, ...]:
@@ -65,15 +74,16 @@ def _score(
         write_dialogue(random.Random(number), row, view, model.preset.frame, kind=kind, mode="none")
         for (number, kind), row, view in zip(asked, described, views, strict=True)
     ]
-    grid = model.preset.visual_tokens.grid
+    grid_hw = model.language.visual_tokens.grid_hw(frame_size(views[0], model.preset.frame))
     batch = collate(
         dialogues,
         views,
         [1.0] * len(views),
         tokenizer=model.language.tokenizer,
-        grid_hw=(grid, grid),
-        side_px=model.segmenter.side_px,
+        grid_hw=grid_hw,
+        side_px=model.segmenter.mask_side_px,
     )
+    batch = on_device(batch, model.adapter.queries.device)
     with torch.autocast(batch.masks.device.type, torch.bfloat16):
         output = model(batch.teacher)
     found = mean_dice(output.mask_logits, batch.masks[output.with_mask])

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from coreseg_core.checkpoint import load_weights, save_weights
+from training.devices import on_device
 
 AVERAGE_PREFIX = "average."
 _OPTIMIZER, _MODEL = "optimizer.", "model."
@@ -139,7 +140,8 @@ class TrainingLoop:
         for part in range(self.config.accumulate):
             number = self.step * self.config.accumulate + part
             with self.accelerator.autocast():
-                terms = losses(self.model, batch(number, self.accelerator.process_index))
+                drawn = on_device(batch(number, self.accelerator.process_index), self.accelerator.device)
+                terms = losses(self.model, drawn)
             self.accelerator.backward(terms["total"] / self.config.accumulate)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / self.config.accumulate

@@ -40,12 +40,17 @@ def iou_loss(predicted_iou: Tensor, logits: Tensor, masks: Tensor) -> Tensor:
     return (predicted_iou.float() - overlap / union) ** 2
 
 
-def patch_loss(patch_logits: Tensor, masks: Tensor, grid: int) -> Tensor:
-    """Return the cross-entropy of lesion share per visual token, logits (n, grid * grid), masks (n, side, side).
+def patch_loss(patch_logits: Tensor, masks: Tensor, grid_hw: int | tuple[int, int]) -> Tensor:
+    """Return the cross-entropy of lesion share per visual token.
 
     An auxiliary of training alone: it teaches the visual tokens where lesions are, long before the text does.
+
+    Args:
+        patch_logits: (n, rows * columns).
+        masks: (n, h, w) over what the tokens cover.
+        grid_hw: Rows and columns of tokens, one number where they are equal.
     """
-    share = F.adaptive_avg_pool2d(masks[:, None], grid).flatten(1)
+    share = F.adaptive_avg_pool2d(masks[:, None], grid_hw).flatten(1)
     return F.binary_cross_entropy_with_logits(patch_logits.float(), share)
 
 

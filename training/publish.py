@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from coreseg_core.checkpoint import load_weights, save_weights
 from coreseg_core.errors import CheckpointError
 from training.loop import AVERAGE_PREFIX
 from training.sft import SFTConfig, read_config
+from training.start import BASE_NAME
 
 _LEARNER_PREFIX = AVERAGE_PREFIX + "model."
 
@@ -49,7 +51,7 @@ def facts_of(config: SFTConfig, *, step: int, log: Path) -> dict[str, Any]:
     """Return what the manifest of the published weights says: where they come from and how long it took."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     return {
-        "preset": config.preset,
+        "preset": config.model_preset.name,
         "version": "v0",
         "state": "shipped",
         "parent": None,
@@ -68,8 +70,46 @@ def facts_of(config: SFTConfig, *, step: int, log: Path) -> dict[str, Any]:
     }
 
 
+def base_of(config: SFTConfig, *, run: Path, out: Path) -> dict[str, dict[str, str]]:
+    """Return what the manifest says of the published weights that a run stands on; nothing where it stands on none.
+
+    A folder that the configuration names relatively is told relative to the weights, any other one by its name alone:
+    no path of the machine that trained leaves it.
+    """
+    path = run / BASE_NAME
+    if not path.exists():
+        return {}
+    facts = json.loads(path.read_bytes())
+    if config.base and "folder" in facts and not Path(config.base).expanduser().is_absolute():
+        facts["folder"] = Path(os.path.relpath(config.base, out)).as_posix()
+    return {"base": facts}
+
+
+def publish(config: SFTConfig, *, run: Path, out: Path) -> None:
+    """Publish the newest checkpoint of a run, replacing the weight folder in one step.
+
+    Of a preset that stands on published weights, only what was trained is written; the rest, tokenizer included, stays
+    where it is.
+    """
+    checkpoint = max((run / "checkpoints").glob("step_??????"))
+    tensors, step = published_tensors(checkpoint)
+    facts = {**facts_of(config, step=step, log=run / "log.jsonl"), **base_of(config, run=run, out=out)}
+    kept = {path.name: path.read_bytes() for path in out.glob("*.md")} if out.exists() else {}
+    files = {} if config.tokenizer is None else {"tokenizer.json": config.tokenizer.read_bytes()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".publish-") as scratch:
+        fresh = Path(scratch) / out.name
+        save_weights(fresh, tensors, facts, files=files)
+        for name, content in kept.items():
+            (fresh / name).write_bytes(content)
+        if out.exists():
+            out.rename(Path(scratch) / "old")
+        fresh.rename(out)
+        shutil.rmtree(Path(scratch) / "old", ignore_errors=True)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Publish the newest checkpoint of a run, replacing the weight folder in one step."""
+    """Publish from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,25 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    config = read_config(arguments.config)
-    checkpoint = max((arguments.run / "checkpoints").glob("step_??????"))
-    tensors, step = published_tensors(checkpoint)
-    facts = facts_of(config, step=step, log=arguments.run / "log.jsonl")
-    kept = (
-        {path.name: path.read_bytes() for path in arguments.out.glob("*.md")}
-        if arguments.out.exists()
-        else {}
-    )
-    files = {"tokenizer.json": config.tokenizer.read_bytes()}
-    with tempfile.TemporaryDirectory(dir=arguments.out.parent, prefix=".publish-") as scratch:
-        fresh = Path(scratch) / arguments.out.name
-        save_weights(fresh, tensors, facts, files=files)
-        for name, content in kept.items():
-            (fresh / name).write_bytes(content)
-        if arguments.out.exists():
-            arguments.out.rename(Path(scratch) / "old")
-        fresh.rename(arguments.out)
-        shutil.rmtree(Path(scratch) / "old", ignore_errors=True)
+    publish(read_config(arguments.config), run=arguments.run, out=arguments.out)
 
 
 if __name__ == "__main__":

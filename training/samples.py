@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from coreseg_core.models.mllm import sequence_positions
 from coreseg_core.models.preset import FrameSpec
 from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.described import DescribedBatch, described_batch
+from training.shown import Size
 from training.views import EmbeddedView, ViewStore
 from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
 
@@ -43,7 +44,9 @@ class TrainingBatch:
 
     Attributes:
         teacher: What the model reads.
-        masks: (n, side, side) float, the lesions in the segmenter's square.
+        masks: (n, side, side) float, the lesions in the segmenter's square at the pitch of the mask logits.
+        token_masks: (n, h, w) float, the lesions over what the visual tokens cover, for the patch loss.
+        grid_hw: Rows and columns of the visual tokens.
         weights: (n,) weight of each row.
         kinds: What kind of question each row asks.
         described: Dialogues without pictures that are learned beside, or None.
@@ -51,6 +54,8 @@ class TrainingBatch:
 
     teacher: TeacherBatch
     masks: Tensor
+    token_masks: Tensor
+    grid_hw: Size
     weights: Tensor
     kinds: tuple[Kind, ...]
     described: DescribedBatch | None = None
@@ -68,13 +73,7 @@ def write_dialogue(
 ) -> Dialogue:
     """Return a question about a view and its right reply, drawn at random where kind or mode are not given."""
     height, width = view.mask.shape
-    target_wh = frame_wh(
-        height,
-        width,
-        (1.0, 1.0),
-        min_long_side_px=frame.min_long_side_px,
-        max_long_side_px=frame.max_long_side_px,
-    )
+    target_wh = frame_size(view, frame)
     kind = kind or choose_kind(rng, row, mix)
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
     question = write_question(rng, row, kind)
@@ -82,6 +81,20 @@ def write_dialogue(
     facts = measure(view.mask, view.grey) if kind == "present" else None
     reply = target_text(rng, row, facts, in_frame, kind, question, mode)
     return Dialogue(kind=kind, question=question.text, mode=mode, reply=reply)
+
+
+def frame_size(view: EmbeddedView, frame: FrameSpec) -> Size:
+    """Return the size (W, H) of the picture that answers about a view count boxes in."""
+    if view.frame is not None:
+        return view.frame.shape[1], view.frame.shape[0]
+    height, width = view.mask.shape
+    return frame_wh(
+        height,
+        width,
+        (1.0, 1.0),
+        min_long_side_px=frame.min_long_side_px,
+        max_long_side_px=frame.max_long_side_px,
+    )
 
 
 def collate(
@@ -93,7 +106,12 @@ def collate(
     grid_hw: tuple[int, int],
     side_px: int,
 ) -> TrainingBatch:
-    """Return dialogues about views as one padded batch."""
+    """Return dialogues about views as one padded batch; the views' frames, where they have one, are of one size.
+
+    Args:
+        grid_hw: Rows and columns of the visual tokens.
+        side_px: Side of the mask logits.
+    """
     rows = [_tokens(dialogue, tokenizer, grid_hw) for dialogue in dialogues]
     length = max(len(row.ids) for row in rows)
 
@@ -118,10 +136,14 @@ def collate(
         answer=padded([row.answer for row in rows], 0).bool(),
         seg=padded([row.seg for row in rows], 0).bool(),
         embeddings=embeddings.float(),
+        frames=_frames(views),
     )
+    masks = torch.from_numpy(np.stack([_square(view.mask, side_px) for view in views]))
     return TrainingBatch(
         teacher=teacher,
-        masks=torch.from_numpy(np.stack([_square(view.mask, side_px) for view in views])),
+        masks=masks,
+        token_masks=masks if teacher.frames is None else _shares(views, grid_hw),
+        grid_hw=grid_hw,
         weights=torch.tensor(weights, dtype=torch.float32),
         kinds=tuple(dialogue.kind for dialogue in dialogues),
     )
@@ -130,9 +152,14 @@ def collate(
 class BatchSource:
     """Draws training batches; batch number `step` depends on the seed and the step alone, so a run can resume.
 
+    A batch holds views with frames of one size alone, since a vision tower takes no others at once; each view is drawn
+    as often as if it did not. A size that few views have makes batches in which these recur.
+
     Args:
         store: Embedded views.
         rows: Manifest rows by id.
+        grid_hw: From the size of a frame to rows and columns of visual tokens.
+        side_px: Side of the mask logits.
         batch_size: Dialogues about pictures a batch.
         described_size: Dialogues about described pictures a batch; 0 for none.
         balance: Exponent on a subset's size: 1 draws pictures evenly, 0 draws subsets evenly.
@@ -146,7 +173,7 @@ class BatchSource:
         *,
         tokenizer: ChatTokenizer,
         frame: FrameSpec,
-        grid_hw: tuple[int, int],
+        grid_hw: Callable[[Size], Size],
         side_px: int,
         batch_size: int,
         described_size: int,
@@ -159,14 +186,14 @@ class BatchSource:
         self._tokenizer, self._frame, self._grid_hw, self._side_px = tokenizer, frame, grid_hw, side_px
         self._batch_size, self._described_size = batch_size, described_size
         self._mix, self._seed = mix, seed
-        self._described = sorted({key.row_id for key in store.keys})
+        self._described = [rows[name] for name in sorted({key.row_id for key in store.keys})]
         self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
+        self._sizes = list(dict.fromkeys(store.frame_whs))
+        self._size_of = np.array([self._sizes.index(size) for size in store.frame_whs])
 
     def batch(self, step: int, process: int = 0) -> TrainingBatch:
         """Return the batch of a step and process."""
-        numbers = np.random.default_rng([self._seed, step, process]).choice(
-            len(self._store), size=self._batch_size, p=self._chances
-        )
+        numbers = self._drawn(np.random.default_rng([self._seed, step, process]))
         rng = random.Random(f"{self._seed}/{step}/{process}")
         views = [self._store[int(number)] for number in numbers]
         rows = [self._rows[view.key.row_id] for view in views]
@@ -179,16 +206,24 @@ class BatchSource:
             views,
             [row.weight for row in rows],
             tokenizer=self._tokenizer,
-            grid_hw=self._grid_hw,
+            grid_hw=self._grid_hw(frame_size(views[0], self._frame)),
             side_px=self._side_px,
         )
         if not self._described_size:
             return batch
-        chosen = [self._rows[name] for name in rng.sample(self._described, min(64, len(self._described)))]
         described = described_batch(
-            rng, chosen, self._described_size, tokenizer=self._tokenizer, mix=self._mix
+            rng, self._described, self._described_size, tokenizer=self._tokenizer, mix=self._mix
         )
         return replace(batch, described=described)
+
+    def _drawn(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Return the numbers of the views of a batch."""
+        chances = self._chances
+        if len(self._sizes) > 1:
+            size = rng.choice(len(self._sizes), p=np.bincount(self._size_of, weights=chances))
+            chances = np.where(self._size_of == size, chances, 0.0)
+            chances = chances / chances.sum()
+        return rng.choice(len(self._store), size=self._batch_size, p=chances)
 
 
 @dataclass(frozen=True)
@@ -220,6 +255,20 @@ def _square(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
     square = np.zeros((side_px, side_px), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
     return square
+
+
+def _frames(views: Sequence[EmbeddedView]) -> Tensor | None:
+    """Return frames (n, 3, H, W) of 0..1, None where the views have none."""
+    frames = [view.frame for view in views if view.frame is not None]
+    if not frames:
+        return None
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
+
+
+def _shares(views: Sequence[EmbeddedView], grid_hw: Size) -> Tensor:
+    """Return the lesion's share (n, rows, columns) of what each visual token of a frame covers."""
+    masks = [torch.from_numpy(view.mask)[None].float() for view in views]
+    return torch.cat([torch.nn.functional.adaptive_avg_pool2d(mask, grid_hw) for mask in masks])
 
 
 def _chances(

@@ -4,6 +4,9 @@ What it does: draws a view of a picture whose embedding lies on disk (`training.
 writes the right reply from what is measured in picture and mask (`training.wording`), and minimises the cross-entropy
 of the reply plus Dice and cross-entropy of the mask that the `<seg>` state leads to (CORE-Seg, stage 1).
 
+A preset that stands on published weights (`core-seg-3b`) keeps these frozen: low-rank updates, `<seg>`, adapter and
+mask decoder are trained.
+
     python -m training.sft --config training/configs/sft_lite.yaml
     python -m training.sft --config training/configs/sft_lite.yaml --minutes 40     # a piece; run it again to go on
 
@@ -27,10 +30,9 @@ from coreseg_core.checkpoint import load_weights
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.allocator import keep_freed_memory
-from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.load import lay_over
-from coreseg_core.models.preset import load_preset
+from coreseg_core.models.preset import Preset, load_preset
 from training.curves import draw_curves
 from training.described import described_losses
 from training.development import development_scores
@@ -45,6 +47,7 @@ from training.losses import (
     weighted_mean,
 )
 from training.samples import BatchSource, TrainingBatch
+from training.start import require_fitting_views, starting_model
 from training.views import ViewStore
 from training.wording import KindMix
 from training.words import WordsConfig, learn_words
@@ -55,8 +58,10 @@ class SFTConfig:
     """One SFT run.
 
     Attributes:
-        preset: Name of the model preset.
-        tokenizer: `tokenizer.json` in Qwen2 format.
+        preset: The model preset or its name.
+        tokenizer: `tokenizer.json` in Qwen2 format; None for a preset that stands on published weights, its own then.
+        base: Folder or hub id of the published weights that the preset stands on; by default the environment variable
+            `CORESEG_BASE_WEIGHTS`.
         manifests: Manifests whose rows the views were made from.
         views: Folder of view stores, one sub-folder a part.
         out: Folder of the run.
@@ -73,8 +78,9 @@ class SFTConfig:
         start: Published weight folder to begin from, or None for a random start.
     """
 
-    preset: str
-    tokenizer: Path
+    preset: str | Preset
+    tokenizer: Path | None = None
+    base: str | None = None
     manifests: tuple[Path, ...]
     views: Path
     out: Path
@@ -90,15 +96,20 @@ class SFTConfig:
     words: WordsConfig | None = None
     start: Path | None = None
 
+    @property
+    def model_preset(self) -> Preset:
+        """The preset itself."""
+        return load_preset(self.preset) if isinstance(self.preset, str) else self.preset
+
 
 def read_config(path: Path) -> SFTConfig:
     """Return the configuration of a YAML file."""
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    words, start = values.get("words"), values.get("start")
+    tokenizer, words, start = (values.get(name) for name in ("tokenizer", "words", "start"))
     return SFTConfig(
         **{
             **values,
-            "tokenizer": Path(values["tokenizer"]),
+            "tokenizer": tokenizer and Path(tokenizer),
             "manifests": tuple(Path(manifest) for manifest in values["manifests"]),
             "views": Path(values["views"]),
             "out": Path(values["out"]),
@@ -122,12 +133,12 @@ class Learner(nn.Module):
         """Return the model's output, the patch logits (n, tokens) and the described dialogues' token losses."""
         output = self.model(batch.teacher)
         described = None if batch.described is None else described_losses(self.model, batch.described)
-        return output, self.patch_head(output.picture)[..., 0], described
+        # A frozen vision tower may speak another dtype than what is trained beside it.
+        picture = output.picture.to(self.patch_head.weight.dtype)
+        return output, self.patch_head(picture)[..., 0], described
 
 
-def sft_losses(
-    weights: Mapping[str, float], grid: int
-) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
+def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
     """Return the function that turns a batch into its loss terms."""
 
     def losses(learner: nn.Module, batch: TrainingBatch) -> dict[str, Tensor]:
@@ -139,7 +150,7 @@ def sft_losses(
             "dice": weighted_mean(dice_loss(output.mask_logits, masks), row_weights),
             "cross_entropy": weighted_mean(cross_entropy_loss(output.mask_logits, masks), row_weights),
             "iou": weighted_mean(iou_loss(output.predicted_iou, output.mask_logits, masks), row_weights),
-            "patch": patch_loss(patch_logits, batch.masks, grid),
+            "patch": patch_loss(patch_logits, batch.token_masks, batch.grid_hw),
         }
         if described is not None:
             terms["described"] = token_loss(described, torch.ones(len(described), device=described.device))
@@ -166,8 +177,10 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
     """Train as configured, for at most `minutes`."""
     keep_freed_memory()
     torch.manual_seed(config.seed)
-    preset = load_preset(config.preset)
-    model = build_coreseg(preset, tokenizer=config.tokenizer)
+    preset = config.model_preset
+    store, development = ViewStore(config.views / "train"), ViewStore(config.views / "dev")
+    require_fitting_views(preset, store, development)
+    model = starting_model(preset, tokenizer=config.tokenizer, base=config.base, folder=config.out)
     rows: dict[str, Row] = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     if config.start is not None:
         lay_over(model, load_weights(config.start)[0])
@@ -175,17 +188,16 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         # On a CPU the fused attention's backward pass takes three times as long as the plain one's.
         model.language.text.set_attn_implementation("eager")
     started = time.monotonic()
-    if not _words_learned(config, model, rows, minutes):
+    if not _words_learned(config, model, store, rows, minutes):
         return
     learner = Learner(model)
-    grid = preset.visual_tokens.grid
     source = BatchSource(
-        ViewStore(config.views / "train"),
+        store,
         rows,
         tokenizer=model.language.tokenizer,
         frame=preset.frame,
-        grid_hw=(grid, grid),
-        side_px=model.segmenter.side_px,
+        grid_hw=model.language.visual_tokens.grid_hw,
+        side_px=model.segmenter.mask_side_px,
         batch_size=config.batch_size,
         described_size=config.described_size,
         balance=config.balance,
@@ -193,13 +205,12 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         mix=config.mix,
         seed=config.seed,
     )
-    development = ViewStore(config.views / "dev")
     groups = parameter_groups(model, config.learning_rates)
     groups.append({"params": list(learner.patch_head.parameters()), "lr": config.learning_rates["adapter"]})
     loop = TrainingLoop(learner, groups, config=config.loop, folder=config.out)
     loop.run(
         source.batch,
-        sft_losses(config.loss_weights, grid),
+        sft_losses(config.loss_weights),
         lambda: development_scores(model, development, rows),
         until_s=None if minutes is None else minutes * 60 - (time.monotonic() - started),
     )
@@ -207,13 +218,13 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
 
 
 def _words_learned(
-    config: SFTConfig, model: CoreSegModel, rows: Mapping[str, Row], minutes: float | None
+    config: SFTConfig, model: CoreSegModel, store: ViewStore, rows: Mapping[str, Row], minutes: float | None
 ) -> bool:
     """Go through the stage before pictures, where there is one, and return whether it is behind us."""
     if config.words is None or (config.out / "checkpoints").exists():
         return True
     # Only the pictures of the train part are described: the views of dev lie in a store of their own.
-    named = sorted({key.row_id for key in ViewStore(config.views / "train").keys})
+    named = sorted({key.row_id for key in store.keys})
     return learn_words(
         model,
         [rows[name] for name in named],

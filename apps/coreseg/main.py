@@ -27,8 +27,9 @@ class CoreSegApp(MONAILabelApp):
     """Asks images questions in plain words.
 
     `--conf` keys: `preset` (default `lite`), `weights` (a folder, in place of what ships with the preset),
-    `device` (default `auto`), `versions` (folder of fine-tuned versions, default `model/versions` here),
-    `tracking` (default `false`: no MLflow).
+    `base` (folder or hub id of the published weights that `core-seg-3b` stands on, default the environment variable
+    `CORESEG_BASE_WEIGHTS`), `device` (default `auto`), `versions` (folder of fine-tuned versions, default
+    `model/versions` here), `tracking` (default `false`: no MLflow).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
@@ -37,6 +38,7 @@ class CoreSegApp(MONAILabelApp):
         self.served_model = ServedModel(
             preset=conf.get("preset", "lite"),
             weights=Path(conf["weights"]) if "weights" in conf else None,
+            base=conf.get("base"),
             versions_dir=Path(conf.get("versions", Path(app_dir) / "model" / "versions")),
             device=conf.get("device", "auto"),
         )

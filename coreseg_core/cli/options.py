@@ -17,7 +17,7 @@ NOTICE = "Research software, not a medical device."
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add --preset, --weights and --device."""
+    """Add --preset, --weights, --base and --device."""
     parser.add_argument(
         "--preset", default="lite", metavar="NAME", help="which model: lite (the default) or core-seg-3b"
     )
@@ -26,6 +26,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="a folder of weights (safetensors with a manifest) in place of those that ship",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="FOLDER|HUB_ID",
+        help="the published weights that core-seg-3b stands on (default: $CORESEG_BASE_WEIGHTS)",
     )
     parser.add_argument(
         "--device", choices=DEVICES, default="auto", help="where to compute; auto takes a GPU if there is one"
@@ -60,5 +65,9 @@ def load_segmenter(chosen: argparse.Namespace, *, check_words: bool = True) -> S
             remedy="Use --device auto, or install a CUDA build of torch and a driver that fits it.",
         )
     return SliceSegmenter.from_preset(
-        chosen.preset, weights=chosen.weights, device=chosen.device, check_words=check_words
+        chosen.preset,
+        weights=chosen.weights,
+        base=chosen.base,
+        device=chosen.device,
+        check_words=check_words,
     )

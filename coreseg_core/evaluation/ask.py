@@ -148,6 +148,30 @@ def spread(asks: Sequence[Ask], *, pictures: int) -> tuple[Ask, ...]:
     return tuple(ask for ask in asks if ask.picture in kept)
 
 
+def sample_of_sets(asks: Sequence[Ask], *, pictures: int, seed: int = 0) -> tuple[Ask, ...]:
+    """Return the asks about so many pictures of each set, with a lesion and without counted apart.
+
+    Args:
+        asks: Questions of a manifest.
+        pictures: How many of a set at most.
+        seed: Chooses them, whatever is asked about them.
+
+    Raises:
+        InputError: The number is below 1.
+    """
+    if pictures < 1:
+        raise InputError(f"{pictures} pictures a set are too few.", remedy="Give a number of at least 1.")
+    by_set: dict[tuple[str, bool], list[tuple[object, ...]]] = {}
+    for ask in asks:
+        group = by_set.setdefault((ask.row.subset, ask.row.lesion_free), [])
+        if ask.picture not in group:
+            group.append(ask.picture)
+    kept: set[tuple[object, ...]] = set()
+    for name, group in by_set.items():
+        kept.update(random.Random(f"{seed}/{name}").sample(group, min(pictures, len(group))))
+    return tuple(ask for ask in asks if ask.picture in kept)
+
+
 def _asks_of_row(row: Row, *, seed: int, negatives: bool) -> list[Ask]:
     if row.query is not None:
         return [_ask_as_written(row, row.query)]

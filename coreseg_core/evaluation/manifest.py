@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 
 from coreseg_core.errors import InputError, LimitError
+from coreseg_core.evaluation.files import cannot_write
 from coreseg_core.evaluation.pictures import load_row
 from coreseg_core.evaluation.rows import Probe, Row, SliceRef
 
@@ -58,7 +59,11 @@ def read_manifest(path: Path | str, *, root: Path | str | None = None) -> tuple[
 
 
 def write_manifest(path: Path | str, rows: Iterable[Row]) -> None:
-    """Write rows as JSON lines; the file appears whole or not at all."""
+    """Write rows as JSON lines; the file appears whole or not at all.
+
+    Raises:
+        InputError: A row breaks the schema, or the place cannot be written.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -68,6 +73,8 @@ def write_manifest(path: Path | str, rows: Iterable[Row]) -> None:
                 _check(json.loads(line), line=number)
                 file.write(line + "\n")
         os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write("manifest", error) from error
     finally:
         temporary.unlink(missing_ok=True)
 

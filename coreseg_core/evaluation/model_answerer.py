@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coreseg_core.evaluation.pictures import CtDisplay
 from coreseg_core.inference import SliceSegmenter
 from coreseg_core.record import Query, ReasoningMode, SliceFinding
 
@@ -22,6 +23,12 @@ class ModelAnswerer:
 
     segmenter: SliceSegmenter
     reasoning: ReasoningMode = "brief"
+
+    @property
+    def ct(self) -> CtDisplay:
+        """How the model is served slices of CT volumes."""
+        preset = self.segmenter.answering.model.preset
+        return CtDisplay(channels=preset.ct_channels, regions=preset.ct_regions)
 
     def answer(
         self, rgb: NDArray[np.uint8], questions: Sequence[str], *, pixel_mm: tuple[float, float]

@@ -5,19 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.rows import Row, SliceRef
-from coreseg_core.imaging import Volume, extract_slice, read_volume
+from coreseg_core.imaging import CT_WINDOWS, Volume, extract_slice, read_label, read_volume
+from coreseg_core.terms import understand
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 MAX_SHIFT = 0.2
 """A moved copy is moved by at most this share of its width and height."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtDisplay:
+    """How slices of CT volumes are shown, so that a model is measured on the pictures it is served.
+
+    Attributes:
+        channels: One window three times, or a region's three windows as red, green and blue.
+        regions: Regions with a window of their own; others are shown in the soft-tissue window.
+    """
+
+    channels: Literal["single", "three"] = "single"
+    regions: tuple[str, ...] = tuple(CT_WINDOWS)
+
+    def region(self, words: str) -> str | None:
+        """Return whose window suits what is asked or described, None for soft tissue."""
+        named = understand(words).ct_region
+        return named if named in self.regions else None
+
+
+EVERY_REGION = CtDisplay()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,32 +58,32 @@ class Picture:
     pixel_mm: tuple[float, float]
 
 
-def load_row(row: Row) -> tuple[Rgb, Mask]:
+def load_row(row: Row, *, ct: CtDisplay = EVERY_REGION) -> tuple[Rgb, Mask]:
     """Return the picture (h, w, 3) uint8 and the mask (h, w) bool of a row."""
-    picture = load_picture(row)
+    picture = load_picture(row, ct=ct)
     return picture.rgb, picture.mask
 
 
-def load_picture(row: Row) -> Picture:
+def load_picture(row: Row, *, ct: CtDisplay = EVERY_REGION, question: str | None = None) -> Picture:
     """Return what a row shows, cut from its volume by the code that serves readers.
 
+    Args:
+        row: What is shown.
+        ct: How CT is shown.
+        question: What is asked, whose words choose the CT window as in serving; those of the row without one.
+
     Raises:
-        InputError: A file that cannot be read, a volume without a slice number, or a mask of another size.
+        InputError: A file that cannot be read, a volume without a slice number, or a mask on another grid.
     """
-    volume = _read(row.image_path)
+    volume = _volume(row.image_path)
     where = _slice_of(row, volume)
-    shown = extract_slice(volume, where.axis, where.index, region=row.anatomy)
+    region = ct.region(f"{row.target} {row.anatomy}" if question is None else question)
+    shown = extract_slice(volume, where.axis, where.index, region=region, channels=ct.channels)
     if row.mask_path is None:
         mask = np.zeros(shown.rgb.shape[:2], dtype=bool)
     else:
-        truth = _read(row.mask_path)
-        if truth.geometry.shape_ijk != volume.geometry.shape_ijk:
-            raise InputError(
-                f"A mask of {truth.geometry.shape_ijk} voxels on an image of {volume.geometry.shape_ijk}.",
-                remedy="Name the mask of this very image in the manifest.",
-            )
-        outlined = np.take(truth.voxels, where.index, axis=where.axis) != 0
-        mask = shown.voxels_to_mask(outlined.any(axis=-1) if truth.colour else outlined)
+        outlined = _outlined(row.image_path, row.mask_path)
+        mask = shown.voxels_to_mask(np.take(outlined, where.index, axis=where.axis))
     # Copies: what is kept of the volume is read-only and shared.
     return Picture(rgb=shown.rgb.copy(), mask=mask.copy(), pixel_mm=shown.pixel_mm)
 
@@ -117,18 +140,42 @@ def _slice_of(row: Row, volume: Volume) -> SliceRef:
     return SliceRef(axis=2 - shape[::-1].index(1), index=0)
 
 
-def _read(path: Path) -> Volume:
+def _volume(path: Path) -> Volume:
+    return _volume_once(path, _changed_ns(path))
+
+
+def _outlined(image: Path, mask: Path) -> Mask:
+    """Return the voxels (i, j, k) of an image that its mask outlines."""
+    return _outlined_once(image, _changed_ns(image), mask, _changed_ns(mask))
+
+
+def _changed_ns(path: Path) -> int:
     try:
-        changed = path.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError as error:
         raise InputError(
             f"An image or mask of the manifest cannot be opened ({error.strerror}).",
             remedy="Check that the folder the manifest's paths start from is complete.",
         ) from error
-    return _read_once(path, changed)
 
 
-@lru_cache(maxsize=2)
-def _read_once(path: Path, _changed_ns: int) -> Volume:
-    """Return the volume; slices of one volume follow each other in a manifest: image and mask are kept."""
+# Slices of one volume follow each other in a manifest: its image and its mask are kept.
+@lru_cache(maxsize=1)
+def _volume_once(path: Path, _changed: int) -> Volume:
     return read_volume(path)
+
+
+@lru_cache(maxsize=1)
+def _outlined_once(image: Path, image_changed: int, mask: Path, _mask_changed: int) -> Mask:
+    geometry = _volume_once(image, image_changed).geometry
+    if geometry.located:
+        return read_label(mask, geometry) != 0
+    # A flat picture lies nowhere in a patient, and its mask is a picture too.
+    truth = read_volume(mask)
+    if truth.geometry.shape_ijk != geometry.shape_ijk:
+        raise InputError(
+            f"A mask of {truth.geometry.shape_ijk} voxels on an image of {geometry.shape_ijk}.",
+            remedy="Name the mask of this very image in the manifest.",
+        )
+    lit = truth.voxels != 0
+    return np.asarray(lit.any(axis=-1) if truth.colour else lit)

@@ -7,7 +7,6 @@ reported beside the primary questions about the same pictures. Shares are 0..1; 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from coreseg_core.evaluation.ask import KINDS, NEGATIVES
 from coreseg_core.evaluation.bootstrap import Interval, json_number, macro_mean_interval, mean_interval
 from coreseg_core.evaluation.claim_accuracy import claim_accuracy
+from coreseg_core.evaluation.files import write_whole
 from coreseg_core.evaluation.metrics import area_under_risk_coverage, expected_calibration_error
 from coreseg_core.evaluation.score import Score
 from coreseg_core.record import OUTCOMES
@@ -107,10 +107,12 @@ class Report:
         }
 
     def write_json(self, path: Path) -> None:
-        """Write the report; the file appears whole or not at all."""
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        """Write the report; the file appears whole or not at all.
+
+        Raises:
+            InputError: The place cannot be written.
+        """
+        write_whole(path, json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", what="report")
 
     def _summary(self, scores: Sequence[Score]) -> dict[str, Any]:
         positives = [score for score in scores if score.ask.kind == "present"]
@@ -157,7 +159,8 @@ class Report:
             for score in self.scores
             if score.ask.wording == "handwritten" and score.ask.variant == "plain"
         ]
-        return {kind: self._cost(group) for kind, group in by(written, lambda score: score.ask.kind).items()}
+        groups = {"all": written, **by(written, lambda score: score.ask.kind)} if written else {}
+        return {kind: self._cost(group) for kind, group in groups.items()}
 
     def _cost(self, probes: Sequence[Score]) -> dict[str, Any]:
         """Return how much worse probes are than the primary questions of their kind about these pictures."""

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from coreseg_core.claims import Facts, measure
 from coreseg_core.errors import Cancelled, CoreSegError, InputError
 from coreseg_core.evaluation.ask import Ask
-from coreseg_core.evaluation.pictures import Picture, load_picture, moved
+from coreseg_core.evaluation.pictures import EVERY_REGION, CtDisplay, Picture, load_picture, moved
 from coreseg_core.evaluation.report import Report
-from coreseg_core.evaluation.rows import Row
 from coreseg_core.evaluation.score import Score, score
 from coreseg_core.record import SliceFinding
 
@@ -36,13 +35,19 @@ class Answerer(Protocol):
 
 
 def evaluate(
-    answerer: Answerer, asks: Sequence[Ask], *, progress: Progress | None = None, seed: int = 0
+    answerer: Answerer,
+    asks: Sequence[Ask],
+    *,
+    ct: CtDisplay = EVERY_REGION,
+    progress: Progress | None = None,
+    seed: int = 0,
 ) -> Report:
     """Return the report on all asks.
 
     Args:
         answerer: The model.
         asks: Questions, in any order; those about one picture are put together.
+        ct: How the model is served slices of CT volumes.
         progress: Called with pictures done and pictures in all.
         seed: Of the bootstrap intervals.
 
@@ -50,49 +55,98 @@ def evaluate(
         InputError: No asks, a picture that cannot be read, or a finding that does not fit its picture.
         Cancelled: From `progress` or the answerer.
     """
-    return Report(scores=score_all(answerer, asks, progress=progress), seed=seed)
+    return Report(scores=score_all(answerer, asks, ct=ct, progress=progress), seed=seed)
 
 
 def score_all(
-    answerer: Answerer, asks: Sequence[Ask], *, progress: Progress | None = None
+    answerer: Answerer,
+    asks: Sequence[Ask],
+    *,
+    ct: CtDisplay = EVERY_REGION,
+    progress: Progress | None = None,
 ) -> tuple[Score, ...]:
     """Return the scores of all asks, in their order."""
     if not asks:
         raise InputError("There is nothing to ask: 0 questions.", remedy="Choose a split that has rows.")
-    by_picture: dict[tuple[object, ...], list[int]] = {}
-    for number, ask in enumerate(asks):
-        by_picture.setdefault(ask.picture, []).append(number)
+    groups = asks_by_picture(asks)
     scores: dict[int, Score] = {}
-    for done, numbers in enumerate(by_picture.values()):
+    for done, numbers in enumerate(groups):
         if progress is not None:
-            progress(done, len(by_picture))
+            progress(done, len(groups))
         about = [asks[number] for number in numbers]
-        scores.update(zip(numbers, _score_picture(answerer, about), strict=True))
+        for picture, places in shown_pictures(about, ct=ct):
+            together = [about[place] for place in places]
+            findings = answers(answerer, picture, [ask.question for ask in together])
+            found = score_findings(together, findings, picture, ct=ct)
+            scores.update(zip((numbers[place] for place in places), found, strict=True))
     if progress is not None:
-        progress(len(by_picture), len(by_picture))
+        progress(len(groups), len(groups))
     return tuple(scores[number] for number in range(len(asks)))
 
 
-def _score_picture(answerer: Answerer, asks: Sequence[Ask]) -> list[Score]:
-    picture = load_picture(asks[0].shown)
-    if asks[0].shift_seed is not None:
-        picture = moved(picture, seed=asks[0].shift_seed)
+def asks_by_picture(asks: Sequence[Ask]) -> list[list[int]]:
+    """Return the numbers of the asks in groups about one picture, in the order the pictures first appear."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, ask in enumerate(asks):
+        groups.setdefault(ask.picture, []).append(number)
+    return list(groups.values())
+
+
+def shown_pictures(asks: Sequence[Ask], *, ct: CtDisplay) -> list[tuple[Picture, list[int]]]:
+    """Return what is shown for asks about one picture, each with the places of its asks in the list.
+
+    It is one picture but for CT volumes, where the question chooses the window.
+    """
+    by_region: dict[str | None, list[int]] = {}
+    for place, ask in enumerate(asks):
+        by_region.setdefault(ct.region(ask.question), []).append(place)
+    shown: list[tuple[Picture, list[int]]] = []
+    for places in by_region.values():
+        picture = _picture(asks[places[0]], ct=ct)
+        same = next((known for seen, known in shown if np.array_equal(seen.rgb, picture.rgb)), None)
+        if same is None:
+            shown.append((picture, places))
+        else:
+            same += places
+    return [(picture, sorted(places)) for picture, places in shown]
+
+
+def score_findings(
+    asks: Sequence[Ask], findings: Sequence[SliceFinding], picture: Picture, *, ct: CtDisplay
+) -> list[Score]:
+    """Return what the answers about one picture are worth."""
     facts = measure(picture.mask, picture.rgb)
-    findings = _answers(answerer, picture, [ask.question for ask in asks])
     return [
         score(
             ask,
             finding,
             truth=picture.mask,
-            facts=_facts_of_row(ask.row) if ask.variant == "shuffled" else facts,
+            facts=_facts_of_row(ask, ct=ct) if ask.variant == "shuffled" else facts,
         )
         for ask, finding in zip(asks, findings, strict=True)
     ]
 
 
-def _facts_of_row(row: Row) -> Facts | None:
-    picture = load_picture(row)
+def _picture(ask: Ask, *, ct: CtDisplay) -> Picture:
+    picture = load_picture(ask.shown, ct=ct, question=ask.question)
+    return picture if ask.shift_seed is None else moved(picture, seed=ask.shift_seed)
+
+
+def _facts_of_row(ask: Ask, *, ct: CtDisplay) -> Facts | None:
+    picture = load_picture(ask.row, ct=ct, question=ask.question)
     return measure(picture.mask, picture.rgb)
+
+
+def answers(answerer: Answerer, picture: Picture, questions: Sequence[str]) -> Sequence[SliceFinding]:
+    """Return one finding for each question; a question that stands there twice is asked once.
+
+    Raises:
+        InputError: A finding that does not fit the picture.
+        Cancelled: From the answerer.
+    """
+    different = list(dict.fromkeys(questions))
+    found = dict(zip(different, _answers(answerer, picture, different), strict=True))
+    return [found[question] for question in questions]
 
 
 def _answers(answerer: Answerer, picture: Picture, questions: Sequence[str]) -> Sequence[SliceFinding]:

@@ -98,7 +98,7 @@ def _claims_table(claims: Mapping[str, Any]) -> str:
             with_interval(values["accuracy"]),
             number(values["majority"]),
             number(values["majority_of_set"]),
-            number(values["shuffled"]["mean"]),
+            with_interval(values["shuffled"]),
         ]
         for kind, values in claims.items()
     ]

@@ -20,6 +20,7 @@ from coreseg_core.inference.fitting import refusal
 from coreseg_core.inference.lesions import separate_lesions
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.load import load_model
+from coreseg_core.models.preset import Preset
 from coreseg_core.prompts import clean_query
 from coreseg_core.record import FindingRecord, Outcome, Query, ReasoningMode, Scope, SliceFinding
 from coreseg_core.terms import understand
@@ -49,13 +50,20 @@ class SliceSegmenter:
 
     @classmethod
     def from_preset(
-        cls, name: str, *, weights: Path | None = None, device: Device = "auto", check_words: bool = True
+        cls,
+        preset: str | Preset,
+        *,
+        weights: Path | None = None,
+        base: Path | str | None = None,
+        device: Device = "auto",
+        check_words: bool = True,
     ) -> SliceSegmenter:
         """Return a segmenter of a preset.
 
         Args:
-            name: `lite` or `core-seg-3b`.
+            preset: `lite`, `core-seg-3b`, or a preset of one's own.
             weights: A weight folder; the one that ships by default.
+            base: Folder or hub id of the published weights that the preset stands on; see `load_model`.
             device: `auto` takes a GPU if there is one.
             check_words: See the class.
 
@@ -65,9 +73,9 @@ class SliceSegmenter:
         """
         keep_freed_memory()
         chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
-        loaded = load_model(name, weights=weights, device=chosen)
+        loaded = load_model(preset, weights=weights, base=base, device=chosen)
         answering = Answering(loaded.model, fingerprint=loaded.sha256)
-        card = {"preset": name, "version": loaded.version, "sha256": loaded.sha256}
+        card = {"preset": loaded.model.preset.name, "version": loaded.version, "sha256": loaded.sha256}
         return cls(answering, model_card=card, check_words=check_words)
 
     @property

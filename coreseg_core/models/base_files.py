@@ -59,25 +59,42 @@ def find_base_files(
     base: Path | str | None = None,
     stated: object = None,
     beside: Path | None = None,
+    download: bool = True,
 ) -> BaseFiles:
     """Return the published files of a preset, looked for at the first place that is named.
 
     Args:
         preset: Whose files.
         base: A folder or a hub id; by default the environment variable `CORESEG_BASE_WEIGHTS`.
-        stated: What a manifest of trained parts says of its base; its `folder` is used where nothing else is named.
+        stated: What a manifest of trained parts says of its base (`base_facts`), used where nothing else is named.
         beside: A further folder where the segmenter's file may lie; what `stated` says is relative to it.
+        download: False looks no further than this machine, also for a hub id.
 
     Raises:
         CheckpointError: A file is missing; the message names all that are and says how to get them.
     """
     named = base or os.environ.get(BASE_VARIABLE)
-    folder = _named_folder(preset, named) if named else _stated_folder(stated, beside)
+    folder = _named_folder(preset, named, download=download) if named else _stated_folder(stated, beside)
     folder = folder or _cached_folder(preset)
     if folder is None:
         names = [CONFIG_NAME, TOKENIZER_NAME, INDEX_NAME, preset.segmenter.weights_file]
         raise _missing(preset, [name for name in names if name], "no folder is named")
     return _files_of(preset, folder, beside)
+
+
+def base_facts(preset: Preset, files: BaseFiles, *, base: Path | str | None = None) -> dict[str, str]:
+    """Return what a manifest of trained parts says of the published weights beneath them; it reads them all.
+
+    Args:
+        preset: Whose files.
+        files: What `find_base_files` found for `base`.
+        base: As there. Of a folder only its name is told, not where on this machine it lies.
+    """
+    named = base or os.environ.get(BASE_VARIABLE)
+    facts = {"name": preset.language.repository or preset.name, "sha256": files.sha256()}
+    if named and Path(named).expanduser().is_dir():
+        return {**facts, "folder": files.config.parent.name}
+    return {**facts, "repository": str(named or preset.language.repository)}
 
 
 def how_to_get(preset: Preset) -> str:
@@ -106,13 +123,13 @@ def _missing(preset: Preset, names: Sequence[str], where: str) -> CheckpointErro
     )
 
 
-def _named_folder(preset: Preset, named: Path | str) -> Path:
+def _named_folder(preset: Preset, named: Path | str, *, download: bool) -> Path:
     """Return the folder that was named, or the hub's snapshot where the name is no folder but a hub id."""
     folder = Path(named).expanduser()
     if folder.is_dir():
         return folder
     if isinstance(named, str) and _HUB_ID.fullmatch(named):
-        found = _snapshot(named, local_files_only=False)
+        found = _snapshot(named, local_files_only=not download)
         if found is not None:
             return found
         where = f"{named[:80]!r} is neither a folder nor a hub id that can be reached from here"
@@ -123,10 +140,13 @@ def _named_folder(preset: Preset, named: Path | str) -> Path:
 
 def _stated_folder(stated: object, beside: Path | None) -> Path | None:
     folder = stated.get("folder") if isinstance(stated, Mapping) else stated
-    if not isinstance(folder, str) or not folder:
-        return None
-    found = (beside or Path()) / folder
-    return found if found.is_dir() else None
+    if isinstance(folder, str) and folder:
+        found = (beside or Path()) / folder
+        return found if found.is_dir() else None
+    repository = stated.get("repository") if isinstance(stated, Mapping) else None
+    if isinstance(repository, str) and _HUB_ID.fullmatch(repository):
+        return _snapshot(repository, local_files_only=True)
+    return None
 
 
 def _cached_folder(preset: Preset) -> Path | None:

@@ -19,6 +19,7 @@ from coreseg_core.errors import CheckpointError
 from coreseg_core.models.base_files import BaseFiles
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.preset import LanguageSpec
+from coreseg_core.models.segmenter import SamSegmenter
 
 TEXT, TOWER, SEGMENTER = "language.text.", "language.visual.tower.", "segmenter."
 # Longest prefix first.
@@ -44,8 +45,16 @@ def read_base_weights(model: CoreSegModel, files: BaseFiles) -> None:
     language = {name: tensor for name, tensor in targets.items() if not name.startswith(SEGMENTER)}
     _fill(language, _published(files.shards), where=files.shards[0].parent.name)
     if files.segmenter is not None:
-        segmenter = {name: tensor for name, tensor in targets.items() if name.startswith(SEGMENTER)}
-        _fill(segmenter, _segmenter_tensors(files.segmenter), where=files.segmenter.name)
+        read_segmenter_weights(model.segmenter, files.segmenter)
+
+
+def read_segmenter_weights(segmenter: SamSegmenter, path: Path) -> None:
+    """Fill a segmenter with published weights.
+
+    Raises:
+        CheckpointError: The file is damaged, of another model, or does not hold every tensor.
+    """
+    _fill(segmenter.state_dict(keep_vars=True), _tensors(path), where=path.name)
 
 
 def base_tensors(model: CoreSegModel) -> dict[str, Tensor]:
@@ -116,11 +125,6 @@ def _published(shards: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
             if ours is None:
                 raise CheckpointError(f"{shard.name} holds {name[:80]!r}, no part of it.", remedy=_AGAIN)
             yield ours, tensor
-
-
-def _segmenter_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in _tensors(path):
-        yield SEGMENTER + name, tensor
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:

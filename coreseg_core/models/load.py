@@ -14,10 +14,16 @@ from torch import Tensor
 from coreseg_core.checkpoint import load_weights
 from coreseg_core.errors import CheckpointError
 from coreseg_core.models.base_files import TOKENIZER_NAME, BaseFiles, find_base_files
-from coreseg_core.models.base_weights import read_base_weights
-from coreseg_core.models.build import best_encoder_dtype, best_language_dtype, build_coreseg
+from coreseg_core.models.base_weights import read_base_weights, read_segmenter_weights
+from coreseg_core.models.build import (
+    best_encoder_dtype,
+    best_language_dtype,
+    build_coreseg,
+    build_segmenter,
+)
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.preset import Preset, load_preset
+from coreseg_core.models.segmenter import SamSegmenter
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,27 @@ def build_on_base(
     spec = load_preset(preset) if isinstance(preset, str) else preset
     files = find_base_files(spec, base=base)
     return _read(spec, files, tokenizer=files.tokenizer, device=device), files
+
+
+def published_segmenter(
+    preset: Preset, *, base: Path | str | None = None, device: str = "cpu"
+) -> SamSegmenter:
+    """Return the segmenter of a preset with its published weights, ready to encode.
+
+    Args:
+        preset: Which.
+        base: As in `build_on_base`; not looked at where the weights ship with a package.
+        device: Where it runs.
+
+    Raises:
+        CheckpointError: A published file is missing, damaged or of another model.
+    """
+    segmenter = build_segmenter(preset, encoder_dtype=best_encoder_dtype(device))
+    if preset.segmenter.weights_file is not None:
+        found = find_base_files(preset, base=base).segmenter
+        if found is not None:
+            read_segmenter_weights(segmenter, found)
+    return segmenter.to(device).eval()
 
 
 def _model_beneath(

@@ -58,6 +58,7 @@ class Segmenter(Protocol):
     side_px: int
     prompt_dim: int
     embedding_chw: tuple[int, int, int]
+    mask_side_px: int
 
     def prepare(
         self, rgb: NDArray[np.uint8], *, pixel_mm: tuple[float, float]
@@ -106,6 +107,7 @@ class SamSegmenter(nn.Module):
         self.prompt_dim: int = int(mask_decoder.transformer_dim)
         grid = tuple(int(side) for side in prompt_encoder.image_embedding_size)
         self.embedding_chw = (self.prompt_dim, grid[0], grid[1])
+        self.mask_side_px = 4 * grid[0]
 
     def prepare(self, rgb: NDArray[np.uint8], *, pixel_mm: tuple[float, float]) -> tuple[Tensor, SquareView]:
         """Return the square input (3, side, side) of a native slice (h, w, 3) and the way back."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 
 from coreseg_core.errors import CheckpointError
 from coreseg_core.evaluation import Row, asks_of, shifted_asks
+from coreseg_core.evaluation.ask import Ask
 from coreseg_core.evaluation.metrics import dice
-from coreseg_core.evaluation.pictures import Picture, load_picture
+from coreseg_core.evaluation.pictures import EVERY_REGION, Picture, load_picture
+from coreseg_core.evaluation.score import Score
 from coreseg_core.models.lite_medsam import build_lite_medsam
-from training.baselines.boxes import BoxPrompt
-from training.baselines.columns import method_columns
+from training.baselines.boxes import BoxPrompt, BoxSegmenter
+from training.baselines.columns import Column, Drawn, mask_asks, score_columns
 from training.baselines.comparison import Comparison
 from training.baselines.ellipse import CentreEllipse, best_radii, ellipse, fit_ellipses
 from training.baselines.unet import UNetConfig, dice_bce, rate_share, train
@@ -59,7 +61,7 @@ def test_the_true_box_is_a_ceiling_and_the_whole_picture_is_not() -> None:
     rgb = np.where(mask[..., None], 200, 60).astype(np.uint8).repeat(3, axis=-1)
     rgb = np.clip(rgb + np.random.default_rng(0).integers(-10, 10, rgb.shape), 0, 255).astype(np.uint8)
     picture = Picture(rgb=rgb, mask=mask, pixel_mm=(1.0, 1.0))
-    segmenter = build_lite_medsam().eval()
+    segmenter = BoxSegmenter(build_lite_medsam().eval())
     row = Row(
         id="a",
         image="a",
@@ -173,13 +175,22 @@ class Truth:
         return np.roll(picture.mask, self.step, axis=1)
 
 
+def drawn_columns(steps: Mapping[str, int], asks: Sequence[Ask]) -> dict[str, tuple[Score, ...]]:
+    """Return the scores of the truth moved by so many pixels."""
+    columns = {
+        name: Column(source=Drawn(Truth(step)), asks=mask_asks(asks), identity=name)
+        for name, step in steps.items()
+    }
+    scores = score_columns(columns, ct=EVERY_REGION)
+    assert scores is not None
+    return scores
+
+
 def test_methods_are_compared_on_the_same_rows_with_macro_mean_difference_and_ceiling(
     make_manifest: Make,
 ) -> None:
     asks = asks_of(make_manifest(16), negatives=False)
-    columns = method_columns(
-        {"lite": Truth(2), "U-Net": Truth(4), "true box": Truth(0)}, [*asks, *shifted_asks(asks)]
-    )
+    columns = drawn_columns({"lite": 2, "U-Net": 4, "true box": 0}, [*asks, *shifted_asks(asks)])
     comparison = Comparison(columns=columns, rival="U-Net", ceiling="true box")
     values = comparison.to_json()
     line = values["sets"]["kvasir"]
@@ -197,7 +208,7 @@ def test_methods_are_compared_on_the_same_rows_with_macro_mean_difference_and_ce
 
 def test_a_set_that_even_the_ceiling_misses_is_marked(make_manifest: Make) -> None:
     asks = asks_of(make_manifest(6), negatives=False)
-    columns = method_columns({"lite": Truth(0), "U-Net": Truth(0), "true box": Truth(30)}, asks)
+    columns = drawn_columns({"lite": 0, "U-Net": 0, "true box": 30}, asks)
     comparison = Comparison(columns=columns, rival="U-Net", ceiling="true box")
     assert comparison.hopeless_sets() == ("kvasir",)
     assert "kvasir †" in comparison.to_markdown()

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from coreseg_core.errors import InputError
-from coreseg_core.evaluation import Row, asks_of, read_manifest, shifted_asks, shuffled_asks, spread
+from coreseg_core.evaluation import (
+    Row,
+    asks_of,
+    read_manifest,
+    sample_of_sets,
+    shifted_asks,
+    shuffled_asks,
+    spread,
+)
 from coreseg_core.evaluation.ask import modality_of, target_of
 from coreseg_core.evaluation.rows import Probe
 from coreseg_core.terms import terms, understand
@@ -89,6 +97,24 @@ def test_a_quick_look_is_spread_over_the_whole_list(make_manifest: Make) -> None
     assert spread(asks, pictures=99) == asks
     with pytest.raises(InputError):
         spread(asks, pictures=0)
+
+
+def test_a_part_of_each_set_is_drawn_by_seed_with_all_its_questions(make_manifest: Make) -> None:
+    rows = [
+        replace(row, subset="abc"[n % 3], disease="polyp" if n % 2 else "none")
+        for n, row in enumerate(make_manifest(24))
+    ]
+    asks = asks_of(rows)
+    chosen = sample_of_sets(asks, pictures=2)
+    pictures = {ask.row.id: (ask.row.subset, ask.row.lesion_free) for ask in chosen}
+    assert Counter(pictures.values()) == dict.fromkeys(
+        [(s, free) for s in "abc" for free in (True, False)], 2
+    )
+    assert chosen == tuple(ask for ask in asks if ask.row.id in pictures)
+    assert sample_of_sets(asks, pictures=2) == chosen != sample_of_sets(asks, pictures=2, seed=1)
+    assert sample_of_sets(asks, pictures=99) == asks
+    with pytest.raises(InputError):
+        sample_of_sets(asks, pictures=0)
 
 
 def test_every_real_row_whose_weights_ship_can_be_asked_all_kinds(lesions: Path) -> None:

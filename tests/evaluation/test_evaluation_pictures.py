@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from coreseg_core.errors import InputError
-from coreseg_core.evaluation import Row, load_row, read_manifest
-from coreseg_core.evaluation.pictures import Picture, load_picture, moved
+from coreseg_core.errors import GeometryError, InputError
+from coreseg_core.evaluation import Ask, Row, load_row, read_manifest
+from coreseg_core.evaluation.pictures import CtDisplay, Picture, load_picture, moved
 from coreseg_core.evaluation.rows import SliceRef
+from coreseg_core.evaluation.run import shown_pictures
+from coreseg_core.imaging import extract_slice, read_volume
 
 
 def test_a_picture_is_shown_as_it_is_with_its_mask_on_it(
@@ -82,6 +84,71 @@ def test_a_slice_of_a_volume_and_its_mask_are_turned_alike(tmp_path: Path) -> No
 def test_a_volume_without_a_slice_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="which slice"):
         load_picture(volume_row(tmp_path, slice_ref=None))
+
+
+def test_a_mask_on_another_grid_of_the_same_size_is_refused(tmp_path: Path) -> None:
+    row = volume_row(tmp_path, slice_ref=SliceRef(axis=2, index=2))
+    moved_grid = np.diag([1.0, 2.0, 3.0, 1.0])
+    moved_grid[:3, 3] = 40
+    nibabel.save(nibabel.Nifti1Image(np.ones((20, 24, 6), np.uint8), moved_grid), tmp_path / "mask.nii.gz")
+    with pytest.raises(GeometryError):
+        load_picture(row)
+
+
+def test_mask_values_that_are_no_labels_are_refused(tmp_path: Path) -> None:
+    row = volume_row(tmp_path, slice_ref=SliceRef(axis=2, index=2))
+    half = np.full((20, 24, 6), 0.5, np.float32)
+    nibabel.save(nibabel.Nifti1Image(half, np.diag([1.0, 2.0, 3.0, 1.0])), tmp_path / "mask.nii.gz")
+    with pytest.raises(InputError, match="whole numbers"):
+        load_picture(row)
+
+
+def ct_row(folder: Path) -> Row:
+    row = replace(
+        volume_row(folder, slice_ref=SliceRef(axis=2, index=2)),
+        modality="CT",
+        anatomy="head",
+        target="intracranial hemorrhage",
+    )
+    hounsfield = np.linspace(-1000, 1000, 20 * 24 * 6).reshape(20, 24, 6).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(hounsfield, np.diag([1.0, 2.0, 3.0, 1.0])), folder / "image.nii.gz")
+    (folder / "image.json").write_text('{"modality": "CT"}')
+    return row
+
+
+@pytest.mark.parametrize(
+    ("question", "region"),
+    [
+        ("Is there a hemorrhage?", "head"),
+        ("Segment the liver tumor.", "abdomen"),
+        ("Segment the lung tumor.", None),
+    ],
+)
+def test_ct_is_shown_as_the_model_is_served_it(tmp_path: Path, question: str, region: str | None) -> None:
+    row = ct_row(tmp_path)
+    volume = read_volume(row.image_path)
+    for channels in ("single", "three"):
+        ct = CtDisplay(channels=channels, regions=("head", "abdomen"))
+        served = extract_slice(volume, 2, 2, region=region, channels=channels)
+        assert np.array_equal(load_picture(row, ct=ct, question=question).rgb, served.rgb)
+    plain = extract_slice(volume, 2, 2, region="head")
+    assert np.array_equal(load_row(row)[0], plain.rgb)
+    assert not np.array_equal(plain.rgb, extract_slice(volume, 2, 2, region="abdomen").rgb)
+
+
+def test_questions_share_a_picture_unless_they_ask_for_another_ct_window(
+    tmp_path: Path, make_manifest: Callable[..., tuple[Row, ...]]
+) -> None:
+    words = ("Is there a hemorrhage?", "Segment the liver tumor.", "a bleed in the brain?", "Any lesion?")
+    ct = CtDisplay(regions=("head", "abdomen"))
+
+    def places(row: Row) -> list[list[int]]:
+        asks = [Ask(row=row, shown=row, question=question, kind="present") for question in words]
+        return [numbers for _, numbers in shown_pictures(asks, ct=ct)]
+
+    assert places(make_manifest(1)[0]) == [[0, 1, 2, 3]]
+    # The window of the abdomen is that of soft tissue, in a single channel.
+    assert places(ct_row(tmp_path)) == [[0, 2], [1, 3]]
 
 
 def picture_with(mask: NDArray[np.bool_]) -> Picture:

@@ -15,12 +15,12 @@ from coreseg_core.errors import Cancelled, InputError, ModelError
 from coreseg_core.evaluation import (
     ImageBlind,
     Row,
-    TextBlind,
     asks_of,
     evaluate,
     report_table,
     shifted_asks,
     shuffled_asks,
+    text_blind,
 )
 from coreseg_core.evaluation.rows import Probe
 from coreseg_core.record import SliceFinding
@@ -176,7 +176,7 @@ def test_the_text_blind_ablation_hears_one_question_and_the_image_blind_one_sees
 ) -> None:
     asks = asks_of(make_manifest(5))
     words = {ask.question: "absent" for ask in asks if ask.kind != "present"}
-    assert evaluate(TextBlind(oracle(words)), asks).specificity == 0
+    assert evaluate(oracle(words), text_blind(asks)).specificity == 0
     blind = evaluate(ImageBlind(oracle(), grey=60), asks)
     assert blind.mdice == 0 and blind.specificity == 1
 

@@ -89,6 +89,7 @@ class _Store:
     def __init__(self, views: list[EmbeddedView]) -> None:
         self._views = views
         self.keys = [view.key for view in views]
+        self.frame_whs = [None] * len(views)
 
     def __len__(self) -> int:
         return len(self._views)
@@ -107,7 +108,7 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
             rows,
             tokenizer=tokenizer,
             frame=FRAME,
-            grid_hw=GRID,
+            grid_hw=lambda _: GRID,
             side_px=256,
             batch_size=4,
             described_size=3,

@@ -25,13 +25,13 @@ class Comparison:
 
     Attributes:
         columns: Scores of each method, the first one being the model the card is about.
-        rival: The method that the first one is compared with, picture by picture.
-        ceiling: The method that says which sets can be outlined at all.
+        rival: The method that the first one is compared with, picture by picture; None without one.
+        ceiling: The method that says which sets can be outlined at all; None without one.
     """
 
     columns: Mapping[str, Column]
-    rival: str
-    ceiling: str
+    rival: str | None
+    ceiling: str | None
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -51,11 +51,7 @@ class Comparison:
                 for kind, line in self.denial_rows().items()
             },
             "sets_below_ceiling": list(self.hopeless_sets()),
-            "difference": {
-                "methods": [next(iter(self.columns)), self.rival],
-                "macro": self.macro_difference(_always).to_json(),
-                "scanners": self.macro_difference(_from_scanner).to_json(),
-            },
+            "difference": self._difference_json(),
             "reports": {
                 name: Report(scores=scores, seed=self.seed).to_json() for name, scores in self.columns.items()
             },
@@ -82,8 +78,7 @@ class Comparison:
             "Mean Dice [95 % interval] on pictures with a lesion",
             markdown_table(["set", "n", *names], sets + summary),
             f"† ceiling below {MIN_CEILING}. * pictures drawn, not patients: there are fewer than five.",
-            f"{names[0]} minus {self.rival}, macro mean: {_text(self.macro_difference(_always))};"
-            f" CT, MR and PET alone: {_text(self.macro_difference(_from_scanner))}.",
+            *self._difference_text(),
             "Rightly answered questions that no mask answers",
             markdown_table(["question", "n", *names], denials),
         ]
@@ -123,17 +118,37 @@ class Comparison:
 
     def hopeless_sets(self) -> tuple[str, ...]:
         """Return the sets on which even the ceiling stays below `MIN_CEILING`."""
+        if self.ceiling is None:
+            return ()
         return tuple(name for name, line in self.set_rows().items() if line[self.ceiling].mean < MIN_CEILING)
 
-    def macro_difference(self, chosen: Callable[[Score], bool]) -> Interval:
+    def macro_difference(self, rival_name: str, chosen: Callable[[Score], bool]) -> Interval:
         """Return the macro mean of the first method's Dice minus its rival's, paired picture by picture."""
-        rival = {score.ask.row.id: score.dice for score in _positives(self.columns[self.rival])}
+        rival = {score.ask.row.id: score.dice for score in _positives(self.columns[rival_name])}
         groups = self._large_sets(_positives(self._first), chosen)
         return macro_mean_interval(
             [[score.dice - rival[score.ask.row.id] for score in group] for group in groups],
             [[score.group for score in group] for group in groups],
             seed=self.seed,
         )
+
+    def _difference_json(self) -> dict[str, Any] | None:
+        if self.rival is None:
+            return None
+        return {
+            "methods": [next(iter(self.columns)), self.rival],
+            "macro": self.macro_difference(self.rival, _always).to_json(),
+            "scanners": self.macro_difference(self.rival, _from_scanner).to_json(),
+        }
+
+    def _difference_text(self) -> list[str]:
+        if self.rival is None:
+            return []
+        return [
+            f"{next(iter(self.columns))} minus {self.rival}, macro mean: "
+            f"{_text(self.macro_difference(self.rival, _always))};"
+            f" CT, MR and PET alone: {_text(self.macro_difference(self.rival, _from_scanner))}."
+        ]
 
     @property
     def _first(self) -> Column:

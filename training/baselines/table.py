@@ -1,126 +1,293 @@
 """The model card's table: the model, its blind ablations and every baseline on identical rows in one run.
 
-    python -m training.evaluation_questions MANIFEST --split val --out questions.jsonl
+    python -m training.evaluation_questions MANIFEST --split val --handwritten QUESTIONS.json --out questions.jsonl
     python -m training.baselines.table --manifest MANIFEST --questions questions.jsonl --unet UNET --out OUT
 
 writes `table.md` and `table.json`. Choose recipe and checkpoints with `--split dev` questions; read val once.
+Every score is kept in OUT/scores.jsonl as soon as it is there: a run that is stopped, by hand or by `--minutes`,
+goes on when it is started again. Remove that file after a change of the program.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from coreseg_core.evaluation import ImageBlind, Report, TextBlind, asks_of, read_manifest, spread
+from coreseg_core.checkpoint import sha256_of
+from coreseg_core.cli.program import BAD_REQUEST, error_text
+from coreseg_core.errors import CheckpointError, CoreSegError, InputError
+from coreseg_core.evaluation import (
+    ImageBlind,
+    Report,
+    asks_of,
+    read_manifest,
+    sample_of_sets,
+    spread,
+    text_blind,
+)
 from coreseg_core.evaluation.ask import Ask, shifted_asks, shuffled_asks
+from coreseg_core.evaluation.files import write_whole
 from coreseg_core.evaluation.model_answerer import ModelAnswerer
 from coreseg_core.evaluation.score import Score
 from coreseg_core.evaluation.tables import report_table
 from coreseg_core.inference import SliceSegmenter
 from coreseg_core.models.build import best_encoder_dtype
-from coreseg_core.models.lite_medsam import build_lite_medsam
-from training.baselines.boxes import BoxPrompt
-from training.baselines.columns import answerer_column, method_columns
+from coreseg_core.models.lite_medsam import WEIGHTS_SHA256, build_lite_medsam
+from training.baselines.boxes import BoxPrompt, BoxSegmenter
+from training.baselines.boxes import Source as BoxSource
+from training.baselines.columns import Asked, Column, Drawn, mask_asks, score_columns
 from training.baselines.comparison import Comparison
 from training.baselines.ellipse import fit_ellipses
-from training.baselines.method import Method
+from training.baselines.journal import Journal
+from training.baselines.shared_encoder import share_encoder
 from training.baselines.unet_method import read_unet
+from training.baselines.unet_state import BEST
 from training.parts import part_of
 
-UNET, CEILING = "U-Net", "true box"
+TEXT_BLIND, IMAGE_BLIND, UNET, ELLIPSE = "text-blind", "image-blind", "unet", "ellipse"
+MODEL, CEILING = "model", "true-box"
+BOXES: Mapping[str, BoxSource] = {CEILING: "true", "box-a-lesion": "each_lesion", "whole-image": "whole"}
+COLUMNS = (MODEL, TEXT_BLIND, IMAGE_BLIND, UNET, *BOXES, ELLIPSE)
 
 
-def model_columns(
-    segmenter: SliceSegmenter, name: str, asks: Sequence[Ask], *, seed: int
-) -> dict[str, tuple[Score, ...]]:
-    """Return the model's scores with all probes, and with text or picture covered on the plain questions."""
-    model = ModelAnswerer(segmenter)
-    plain = [ask for ask in asks if ask.primary]
-    probed = [*asks, *shifted_asks(asks, seed=seed), *shuffled_asks(asks, seed=seed)]
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What is asked: the questions of the file, and their probes.
+
+    Attributes:
+        asked: As in the file.
+        shifted: The answerable ones about moved copies.
+        shuffled: The answerable ones about another picture of their set, for claims.
+    """
+
+    asked: tuple[Ask, ...]
+    shifted: tuple[Ask, ...]
+    shuffled: tuple[Ask, ...]
+
+    @property
+    def plain(self) -> tuple[Ask, ...]:
+        """The questions that count for the headline."""
+        return tuple(ask for ask in self.asked if ask.primary)
+
+
+def read_questions(chosen: argparse.Namespace) -> Questions:
+    """Return the questions that the options choose.
+
+    Raises:
+        InputError: They cannot be read, or the options leave nothing.
+    """
+    asks = asks_of(read_manifest(chosen.questions, root=chosen.manifest.parent), seed=chosen.seed)
+    if chosen.rows_per_set is not None:
+        asks = sample_of_sets(asks, pictures=chosen.rows_per_set, seed=chosen.seed)
+    if chosen.pictures is not None:
+        asks = spread(asks, pictures=chosen.pictures)
+    return Questions(
+        asked=asks,
+        shifted=shifted_asks(asks, seed=chosen.seed),
+        shuffled=shuffled_asks(asks, seed=chosen.seed),
+    )
+
+
+def model_columns(answerer: ModelAnswerer, questions: Questions, *, settings: str) -> dict[str, Column]:
+    """Return the model with all probes, and with text or picture covered on the plain questions.
+
+    The one question of the text-blind ablation goes into the same batch as the others about its picture.
+    """
+    card = answerer.segmenter.model_card
+    identity = f"{card['preset']} {card['sha256']} {answerer.reasoning} {settings}"
+    asked = Asked(answerer)
     return {
-        name: answerer_column(name, model, probed),
-        "text-blind": answerer_column("text-blind", TextBlind(model), plain),
-        "image-blind": answerer_column("image-blind", ImageBlind(model), plain),
+        MODEL: Column(
+            source=asked,
+            asks=(*questions.asked, *questions.shifted, *questions.shuffled),
+            identity=identity,
+        ),
+        TEXT_BLIND: Column(source=asked, asks=text_blind(questions.plain), identity=identity),
+        IMAGE_BLIND: Column(
+            source=Asked(ImageBlind(answerer)), asks=questions.plain, identity=f"{identity} {IMAGE_BLIND}"
+        ),
     }
 
 
-def baseline_methods(manifest: Path, unet: Path) -> dict[str, Method]:
-    """Return the methods that only draw masks; the ellipses are fitted to the train part."""
-    segmenter = build_lite_medsam(encoder_dtype=best_encoder_dtype()).eval()
+def box_columns(answerer: ModelAnswerer, asks: tuple[Ask, ...]) -> dict[str, Column]:
+    """Return LiteMedSAM with boxes; where the model has the same encoder, a picture is encoded once for both."""
+    own = answerer.segmenter.answering.model.segmenter
+    device = _device(answerer)
+    published = build_lite_medsam(encoder_dtype=best_encoder_dtype(device)).eval().to(device)
+    share_encoder(published, own)
+    boxes = BoxSegmenter(published)
+    return {
+        name: Column(
+            source=Drawn(BoxPrompt(boxes, source)), asks=asks, identity=f"box {source} {WEIGHTS_SHA256}"
+        )
+        for name, source in BOXES.items()
+    }
+
+
+def unet_column(folder: Path | None, asks: tuple[Ask, ...], *, device: torch.device) -> Column:
+    """Return a trained U-Net.
+
+    Raises:
+        InputError: No folder is given.
+        CheckpointError: Its file is missing or damaged.
+    """
+    if folder is None:
+        raise InputError(
+            "--unet is missing.", remedy="Name a folder of training.baselines.unet, or leave out the column."
+        )
+    method = read_unet(folder, device=str(device))
+    return Column(source=Drawn(method), asks=asks, identity=f"unet {_digest(folder / BEST)}")
+
+
+def ellipse_column(manifest: Path, asks: tuple[Ask, ...]) -> Column:
+    """Return the centre ellipses, fitted to the train part."""
     train = [row for row in read_manifest(manifest) if row.weights == "yes" and part_of(row) == "train"]
-    return {
-        UNET: read_unet(unet),
-        CEILING: BoxPrompt(segmenter, "true"),
-        "box a lesion": BoxPrompt(segmenter, "each_lesion"),
-        "whole image": BoxPrompt(segmenter, "whole"),
-        "ellipse": fit_ellipses(train),
-    }
+    if not any(not row.lesion_free for row in train):
+        raise InputError(
+            "The manifest has no train rows with a lesion, which the ellipses are fitted to.",
+            remedy="Give the manifest that was trained on, or leave out the column.",
+        )
+    fitted = fit_ellipses(train)
+    return Column(source=Drawn(fitted), asks=asks, identity=f"ellipse {fitted}")
+
+
+def chosen_columns(
+    chosen: argparse.Namespace, answerer: ModelAnswerer, questions: Questions
+) -> dict[str, Column]:
+    """Return the columns that the options choose, in the order of `COLUMNS`."""
+    drawn = mask_asks((*questions.plain, *questions.shifted))
+    columns = model_columns(answerer, questions, settings=f"check_words={chosen.check_words}")
+    if UNET in chosen.columns:
+        columns[UNET] = unet_column(chosen.unet, drawn, device=_device(answerer))
+    if set(BOXES) & set(chosen.columns):
+        columns |= box_columns(answerer, drawn)
+    if ELLIPSE in chosen.columns:
+        columns[ELLIPSE] = ellipse_column(chosen.manifest, drawn)
+    return {name: columns[name] for name in COLUMNS if name in chosen.columns}
 
 
 def write_tables(folder: Path, comparison: Comparison, *, minutes: float) -> None:
-    """Write the comparison as Markdown and JSON; each file appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the comparison as Markdown and JSON; each file appears whole or not at all.
+
+    Raises:
+        InputError: The place cannot be written.
+    """
     first = next(iter(comparison.columns))
     report = report_table(Report(scores=comparison.columns[first], seed=comparison.seed))
-    texts = {
-        "table.md": f"{comparison.to_markdown()}\n## {first}\n\n{report}",
-        "table.json": json.dumps({**comparison.to_json(), "minutes": minutes}, indent=2, allow_nan=False)
-        + "\n",
-    }
-    for name, text in texts.items():
-        temporary = folder / f".{name}.part"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, folder / name)
+    values = {**comparison.to_json(), "minutes": minutes}
+    write_whole(folder / "table.md", f"{comparison.to_markdown()}\n## {first}\n\n{report}", what="table")
+    write_whole(folder / "table.json", json.dumps(values, indent=2, allow_nan=False) + "\n", what="table")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write the table."""
-    parser = argparse.ArgumentParser(
+def make_table(chosen: argparse.Namespace, segmenter: SliceSegmenter) -> Comparison | None:
+    """Return the comparison that the options choose after writing it, None when the time ran out before."""
+    started = time.monotonic()
+    questions = read_questions(chosen)
+    answerer = ModelAnswerer(segmenter, chosen.reasoning)
+    scores = score_columns(
+        chosen_columns(chosen, answerer, questions),
+        ct=answerer.ct,
+        journal=Journal(chosen.out / "scores.jsonl"),
+        minutes=chosen.minutes,
+    )
+    if scores is None:
+        return None
+    comparison = Comparison(
+        columns=_named(scores, chosen.preset),
+        rival=UNET if UNET in scores and MODEL in scores else None,
+        ceiling=CEILING if CEILING in scores else None,
+        seed=chosen.seed,
+    )
+    write_tables(chosen.out, comparison, minutes=round((time.monotonic() - started) / 60, 2))
+    return comparison
+
+
+def _named(scores: Mapping[str, tuple[Score, ...]], preset: str) -> dict[str, tuple[Score, ...]]:
+    """Return the columns with the model under the name of its preset."""
+    return {preset if name == MODEL else name: found for name, found in scores.items()}
+
+
+def _device(answerer: ModelAnswerer) -> torch.device:
+    device: torch.device = answerer.segmenter.answering.model.adapter.queries.device
+    return device
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise CheckpointError("A U-Net file cannot be read.", remedy="Train it again.") from error
+
+
+def _columns(words: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(words.split(",")))
+    if not set(names) <= set(COLUMNS):
+        raise argparse.ArgumentTypeError(f"choose among {','.join(COLUMNS)}")
+    return names
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
+    options.add_argument(
         "--manifest", type=Path, required=True, help="the questions' paths start from its folder"
     )
-    parser.add_argument("--questions", type=Path, required=True)
-    parser.add_argument("--preset", default="lite")
-    parser.add_argument("--weights", type=Path, help="weight folder instead of the one that ships")
-    parser.add_argument("--unet", type=Path, required=True, help="folder of training.baselines.unet")
-    parser.add_argument(
-        "--pictures", type=int, help="only so many, spread over the questions, for a quick look"
+    options.add_argument("--questions", type=Path, required=True, help="of training.evaluation_questions")
+    options.add_argument("--preset", default="lite")
+    options.add_argument("--weights", type=Path, help="weight folder instead of the one that ships")
+    options.add_argument("--base", help="published weights that core-seg-3b stands on: a folder or hub id")
+    options.add_argument("--unet", type=Path, help="folder of training.baselines.unet")
+    options.add_argument(
+        "--columns", type=_columns, default=COLUMNS, help=f"only some of {','.join(COLUMNS)} (default: all)"
     )
-    parser.add_argument(
+    options.add_argument(
+        "--rows-per-set", type=int, metavar="N", help="only N pictures of each set, drawn by the seed"
+    )
+    options.add_argument(
+        "--pictures", type=int, metavar="N", help="only N, spread over the questions, for a quick look"
+    )
+    options.add_argument("--minutes", type=float, help="stop after this long; run again to go on")
+    options.add_argument("--reasoning", choices=("full", "brief", "none"), default="brief")
+    options.add_argument(
         "--check-words", action="store_true", help="let words alone refuse a question, as served"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(arguments.threads)
-    started = time.monotonic()
-    asks = asks_of(read_manifest(arguments.questions, root=arguments.manifest.parent), seed=arguments.seed)
-    if arguments.pictures is not None:
-        asks = spread(asks, pictures=arguments.pictures)
-    segmenter = SliceSegmenter.from_preset(
-        arguments.preset, weights=arguments.weights, check_words=arguments.check_words
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    options.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code after writing the table."""
+    chosen = parser().parse_args(argv)
+    torch.set_num_threads(chosen.threads)
+    try:
+        segmenter = SliceSegmenter.from_preset(
+            chosen.preset,
+            weights=chosen.weights,
+            base=chosen.base,
+            device=chosen.device,
+            check_words=chosen.check_words,
+        )
+        comparison = make_table(chosen, segmenter)
+    except CoreSegError as error:
+        print(error_text(error), file=sys.stderr)
+        return BAD_REQUEST
+    print(
+        comparison.to_markdown() if comparison else "The time is over; run the same command again to go on."
     )
-    plain = [ask for ask in asks if ask.primary]
-    columns = {
-        **model_columns(segmenter, arguments.preset, asks, seed=arguments.seed),
-        **method_columns(
-            baseline_methods(arguments.manifest, arguments.unet),
-            [*plain, *shifted_asks(plain, seed=arguments.seed)],
-        ),
-    }
-    comparison = Comparison(columns=columns, rival=UNET, ceiling=CEILING, seed=arguments.seed)
-    write_tables(arguments.out, comparison, minutes=round((time.monotonic() - started) / 60, 2))
-    print(comparison.to_markdown())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -27,7 +27,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from training.baselines.unet_pictures import batches, batches_per_epoch, square_pictures
-from training.baselines.unet_state import Learner, Progress, read_state, write_best, write_state
+from training.baselines.unet_state import (
+    Learner,
+    Progress,
+    append_log,
+    make_folder,
+    read_state,
+    write_best,
+    write_state,
+)
 from training.parts import part_of
 
 MIN_SET_POSITIVES = 5
@@ -120,7 +128,7 @@ def train(
     config: UNetConfig, train_rows: Sequence[Row], dev_rows: Sequence[Row], out: Path, *, device: torch.device
 ) -> Progress:
     """Train to the plateau, going on where an earlier run in `out` stopped, and return how far it got."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     learner = new_learner(config, device=device)
     progress = read_state(out, learner)
     while not _finished(progress, config):
@@ -213,8 +221,7 @@ def _logits(net: nn.Module, pictures: Tensor) -> Tensor:
 
 def _log(out: Path, values: dict[str, object]) -> None:
     line = json.dumps(values)
-    with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    append_log(out, line)
     print(line, flush=True)
 
 

@@ -23,23 +23,25 @@ class UNetMethod:
 
     net: nn.Module
     side_px: int
+    device: str = "cpu"
 
     def mask(self, picture: Picture, row: Row) -> Mask:
         """Return the (h, w) mask, brought back to the picture's own pixels before it is cut at one half."""
         view = plain_view(picture.rgb, picture.mask, side_px=self.side_px)
         rows, columns = view.mask.shape
         with torch.inference_mode():
-            logits = self.net(square(view.rgb, self.side_px)[None].to(memory_format=torch.channels_last))
+            padded = square(view.rgb, self.side_px)[None].to(self.device)
+            logits = self.net(padded.to(memory_format=torch.channels_last))
             native = F.interpolate(
                 logits[..., :rows, :columns].float(),
                 size=picture.mask.shape,
                 mode="bilinear",
                 align_corners=False,
             )
-        return (native[0, 0] > 0).numpy()
+        return (native[0, 0] > 0).cpu().numpy()
 
 
-def read_unet(folder: Path) -> UNetMethod:
+def read_unet(folder: Path, *, device: str = "cpu") -> UNetMethod:
     """Return the best U-Net of a training run.
 
     Raises:
@@ -49,4 +51,4 @@ def read_unet(folder: Path) -> UNetMethod:
     config = UNetConfig(**{**facts["config"], "channels": tuple(facts["config"]["channels"])})
     net = build_unet(config)
     load_weights(net, tensors)
-    return UNetMethod(net=net.eval(), side_px=config.side_px)
+    return UNetMethod(net=net.eval().to(device), side_px=config.side_px, device=device)

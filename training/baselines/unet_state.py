@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from coreseg_core.errors import CheckpointError
 
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
 _NET, _AVERAGE, _OPTIMIZER = "net/", "average/", "optimizer/"
 
 
@@ -59,12 +59,20 @@ class Learner:
 
 
 def write_best(folder: Path, learner: Learner, facts: Mapping[str, Any]) -> None:
-    """Write the averaged weights with the facts about them."""
+    """Write the averaged weights with the facts about them.
+
+    Raises:
+        CheckpointError: The place cannot be written.
+    """
     _write(folder / BEST, learner.average.module.state_dict(), facts)
 
 
 def write_state(folder: Path, learner: Learner, progress: Progress) -> None:
-    """Write what a run needs to go on."""
+    """Write what a run needs to go on.
+
+    Raises:
+        CheckpointError: The place cannot be written.
+    """
     tensors = {f"{_NET}{name}": tensor for name, tensor in learner.net.state_dict().items()}
     tensors |= {f"{_AVERAGE}{name}": tensor for name, tensor in learner.average.state_dict().items()}
     for number, values in learner.optimizer.state_dict()["state"].items():
@@ -91,6 +99,31 @@ def read_state(folder: Path, learner: Learner) -> Progress:
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
     return Progress(**facts)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run where it is missing.
+
+    Raises:
+        CheckpointError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(error) from error
+
+
+def append_log(folder: Path, line: str) -> None:
+    """Add a line to `log.jsonl`.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    try:
+        with (folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise _cannot_write(error) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -131,5 +164,18 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, temporary, metadata={"facts": json.dumps(facts)})
-    os.replace(temporary, path)
+    try:
+        save_file(plain, temporary, metadata={"facts": json.dumps(facts)})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise _cannot_write(error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(error: Exception) -> CheckpointError:
+    reason = error.strerror if isinstance(error, OSError) else "the writer gave up"
+    return CheckpointError(
+        f"A file of the U-Net run cannot be written ({reason}).",
+        remedy="Check the folder and the space left on the disk; the run goes on at its last epoch.",
+    )

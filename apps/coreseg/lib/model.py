@@ -28,6 +28,7 @@ class ServedModel:
     Args:
         preset: Name of the preset.
         weights: Folder of the weights to use while no fine-tuned version is current; None for what ships.
+        base: Folder or hub id of the published weights that the preset stands on, if it stands on any.
         versions_dir: Where fine-tuned versions lie; may not exist.
         device: One of `DEVICES`; `auto` takes a GPU if there is one.
 
@@ -35,7 +36,9 @@ class ServedModel:
         InputError: There is no such device.
     """
 
-    def __init__(self, *, preset: str, weights: Path | None, versions_dir: Path, device: str) -> None:
+    def __init__(
+        self, *, preset: str, weights: Path | None, base: str | None = None, versions_dir: Path, device: str
+    ) -> None:
         if device not in DEVICES:
             raise InputError(
                 f"The device {device[:40]!r} is unknown.", remedy=f"Use one of {', '.join(DEVICES)}."
@@ -44,6 +47,7 @@ class ServedModel:
         self._versions_dir = versions_dir
         self._device = DEVICES[device]
         self._weights = weights
+        self._base = base
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._folder: Path | None = None
@@ -62,7 +66,9 @@ class ServedModel:
                 # Imported here so that the server, and every process MONAI Label starts, is up at once.
                 from coreseg_core.inference import SliceSegmenter
 
-                self._segmenter = SliceSegmenter.from_preset(self.preset, weights=folder, device=self._device)
+                self._segmenter = SliceSegmenter.from_preset(
+                    self.preset, weights=folder, base=self._base, device=self._device
+                )
                 self._folder = folder
             return self._segmenter
 
