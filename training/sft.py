@@ -43,6 +43,7 @@ from training.losses import (
     iou_loss,
     mean_dice,
     patch_loss,
+    presence_loss,
     token_loss,
     weighted_mean,
 )
@@ -72,7 +73,7 @@ class SFTConfig:
         lesion_free_weight: How much oftener a lesion-free picture is drawn.
         mix: Shares of the kinds of question.
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
-        loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`.
+        loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`, `presence`.
         loop: Length and pace.
         words: The stage on described pictures alone that comes first, or None.
         start: Published weight folder to begin from, or None for a random start.
@@ -121,28 +122,54 @@ def read_config(path: Path) -> SFTConfig:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearnerOutput:
+    """What a step's losses are made of.
+
+    Attributes:
+        model: The model's own output.
+        patches: (n, tokens) logits of the lesion share of each visual token.
+        presence: (n,) logits of a lesion being anywhere.
+        described: (m, L - 1) token losses of the described dialogues, or None without any.
+    """
+
+    model: TeacherOutput
+    patches: Tensor
+    presence: Tensor
+    described: Tensor | None
+
+
 class Learner(nn.Module):
-    """The model and the auxiliary head that only training has: lesion share per visual token."""
+    """The model and the auxiliary heads that only training has: lesion share per visual token, and any lesion at all.
+
+    They teach the visual tokens where lesions are long before the text does.
+    """
 
     def __init__(self, model: CoreSegModel) -> None:
         super().__init__()
         self.model = model
         self.patch_head = nn.Linear(model.language.dim, 1)
+        self.presence_head = nn.Linear(model.language.dim, 1)
 
-    def forward(self, batch: TrainingBatch) -> tuple[TeacherOutput, Tensor, Tensor | None]:
-        """Return the model's output, the patch logits (n, tokens) and the described dialogues' token losses."""
+    def forward(self, batch: TrainingBatch) -> LearnerOutput:
+        """Return what the losses need."""
         output = self.model(batch.teacher)
-        described = None if batch.described is None else described_losses(self.model, batch.described)
         # A frozen vision tower may speak another dtype than what is trained beside it.
         picture = output.picture.to(self.patch_head.weight.dtype)
-        return output, self.patch_head(picture)[..., 0], described
+        return LearnerOutput(
+            model=output,
+            patches=self.patch_head(picture)[..., 0],
+            presence=self.presence_head(picture.mean(dim=1))[:, 0],
+            described=None if batch.described is None else described_losses(self.model, batch.described),
+        )
 
 
 def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
     """Return the function that turns a batch into its loss terms."""
 
     def losses(learner: nn.Module, batch: TrainingBatch) -> dict[str, Tensor]:
-        output, patch_logits, described = learner(batch)
+        learned: LearnerOutput = learner(batch)
+        output, described = learned.model, learned.described
         rows = output.with_mask
         masks, row_weights = batch.masks[rows], batch.weights[rows]
         terms = {
@@ -150,7 +177,8 @@ def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBat
             "dice": weighted_mean(dice_loss(output.mask_logits, masks), row_weights),
             "cross_entropy": weighted_mean(cross_entropy_loss(output.mask_logits, masks), row_weights),
             "iou": weighted_mean(iou_loss(output.predicted_iou, output.mask_logits, masks), row_weights),
-            "patch": patch_loss(patch_logits, batch.token_masks, batch.grid_hw),
+            "patch": patch_loss(learned.patches, batch.token_masks, batch.grid_hw),
+            "presence": presence_loss(learned.presence, batch.masks),
         }
         if described is not None:
             terms["described"] = token_loss(described, torch.ones(len(described), device=described.device))
@@ -206,7 +234,8 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         seed=config.seed,
     )
     groups = parameter_groups(model, config.learning_rates)
-    groups.append({"params": list(learner.patch_head.parameters()), "lr": config.learning_rates["adapter"]})
+    heads = [*learner.patch_head.parameters(), *learner.presence_head.parameters()]
+    groups.append({"params": heads, "lr": config.learning_rates["adapter"]})
     loop = TrainingLoop(learner, groups, config=config.loop, folder=config.out)
     loop.run(
         source.batch,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 PATCH_PX = 14
 MERGE = 2
+_EVIDENCE = 64
 FRAME_MULTIPLE_PX = PATCH_PX * MERGE
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
@@ -29,6 +30,9 @@ class VisualTokens(Protocol):
 
 class SegmenterTokens(nn.Module):
     """Visual tokens from the segmenter's embedding: (n, C, H, W) -> (n, grid * grid, d).
+
+    Whether there is anything at all is a question about the strongest place, wherever it lies; a small language model
+    is slow to learn that search. So evidence is pooled by its maximum over the picture and laid into every token.
 
     Args:
         channels: C of the embedding.
@@ -51,6 +55,10 @@ class SegmenterTokens(nn.Module):
         self.mix = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1), nn.GELU(), nn.Conv2d(256, 256, 1))
         self.norm = nn.LayerNorm(256)
         self.project = nn.Linear(256, dim)
+        self.evidence = nn.Linear(256, _EVIDENCE)
+        self.summary = nn.Linear(_EVIDENCE, dim)
+        nn.init.zeros_(self.summary.weight)
+        nn.init.zeros_(self.summary.bias)
         self.position = nn.Parameter(torch.randn(grid * grid, dim) * 0.02)
 
     def grid_hw(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
@@ -61,7 +69,9 @@ class SegmenterTokens(nn.Module):
         """Return visual tokens (n, grid * grid, d); `frames` is not looked at."""
         x = self.reduce(embeddings)
         x = (x + self.mix(x)).flatten(2).transpose(1, 2)
-        tokens: Tensor = self.project(self.norm(x)) + self.position
+        x = self.norm(x)
+        strongest = self.evidence(x).amax(dim=1, keepdim=True)
+        tokens: Tensor = self.project(x) + self.position + self.summary(strongest)
         return tokens
 
 

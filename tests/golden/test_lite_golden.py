@@ -57,7 +57,7 @@ def answer(folder: Path, study: dict[str, Any], segmenter: SliceSegmenter) -> An
 def words_of(finding: SliceFinding) -> dict[str, Any]:
     return {
         "outcome": finding.outcome,
-        "class_name": finding.class_name,
+        "class_name": finding.requested_class,
         "reasoning": finding.reasoning,
         "shape": list(finding.mask.shape),
     }
