@@ -89,7 +89,9 @@ def config(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SFTC
         lesion_free_weight=2.0,
         mix=DEFAULT_MIX,
         learning_rates={"language": 1e-2, "adapter": 1e-2, "decoder": 1e-2},
-        loss_weights=dict.fromkeys(("text", "described", "dice", "cross_entropy", "iou", "patch", "presence"), 1.0),
+        loss_weights=dict.fromkeys(
+            ("text", "described", "dice", "cross_entropy", "iou", "patch", "presence"), 1.0
+        ),
         loop=pace,
         words=WordsConfig(batch_size=2, learning_rate=1e-3, loop=replace(pace, steps=1)),
     )
