@@ -31,8 +31,9 @@ class VisualTokens(Protocol):
 class SegmenterTokens(nn.Module):
     """Visual tokens from the segmenter's embedding: (n, C, H, W) -> (n, grid * grid, d).
 
-    Whether there is anything at all is a question about the strongest place, wherever it lies; a small language model
-    is slow to learn that search. So evidence is pooled by its maximum over the picture and laid into every token.
+    Whether there is anything at all, and from where to where it reaches, are questions about the whole picture; a
+    small language model is slow to learn that search. So two summaries are laid into every token: evidence, pooled by
+    its maximum over the picture, and the extent of a learned saliency, as its maximum in every row and column.
 
     Args:
         channels: C of the embedding.
@@ -57,8 +58,12 @@ class SegmenterTokens(nn.Module):
         self.project = nn.Linear(256, dim)
         self.evidence = nn.Linear(256, _EVIDENCE)
         self.summary = nn.Linear(_EVIDENCE, dim)
-        nn.init.zeros_(self.summary.weight)
-        nn.init.zeros_(self.summary.bias)
+        self.saliency = nn.Linear(256, 1)
+        self.extent = nn.Linear(2 * grid, dim)
+        # At first the summaries say nothing: weights from before they existed stay what they were.
+        for laid_in in (self.summary, self.extent):
+            nn.init.zeros_(laid_in.weight)
+            nn.init.zeros_(laid_in.bias)
         self.position = nn.Parameter(torch.randn(grid * grid, dim) * 0.02)
 
     def grid_hw(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
@@ -70,9 +75,14 @@ class SegmenterTokens(nn.Module):
         x = self.reduce(embeddings)
         x = (x + self.mix(x)).flatten(2).transpose(1, 2)
         x = self.norm(x)
-        strongest = self.evidence(x).amax(dim=1, keepdim=True)
-        tokens: Tensor = self.project(x) + self.position + self.summary(strongest)
+        whole = self.summary(self.evidence(x).amax(dim=1)) + self.extent(self._reach(x))
+        tokens: Tensor = self.project(x) + self.position + whole[:, None]
         return tokens
+
+    def _reach(self, x: Tensor) -> Tensor:
+        """Return the strongest saliency (0..1) of every row, then of every column, (n, 2 * grid)."""
+        salient = self.saliency(x)[..., 0].sigmoid().unflatten(1, (self.grid, self.grid))
+        return torch.cat([salient.amax(dim=2), salient.amax(dim=1)], dim=1)
 
 
 class QwenTokens(nn.Module):
