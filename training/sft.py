@@ -34,7 +34,7 @@ from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.load import lay_over
 from coreseg_core.models.preset import Preset, load_preset
 from training.curves import draw_curves
-from training.described import described_losses
+from training.described import Described, described_losses
 from training.development import development_scores
 from training.loop import LoopConfig, TrainingLoop
 from training.losses import (
@@ -228,6 +228,7 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         side_px=model.segmenter.mask_side_px,
         batch_size=config.batch_size,
         described_size=config.described_size,
+        described=Described.to(model),
         balance=config.balance,
         lesion_free_weight=config.lesion_free_weight,
         mix=config.mix,
