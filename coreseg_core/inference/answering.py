@@ -26,6 +26,7 @@ from coreseg_core.inference.confidence import (
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
+from coreseg_core.inference.fitting import misreading
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView, pad_tokens
@@ -179,11 +180,16 @@ class Answering:
         )
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
-        readable = parsed.kind in ("absent", "mismatch")
+        if parsed.kind in ("absent", "mismatch"):
+            said = parsed.modality or parsed.reasoning
+            grey = bool((prepared.image.rgb == prepared.image.rgb[..., :1]).all())
+            doubt = misreading(said, modality=prepared.image.modality, grey=grey)
+        else:
+            doubt = "The model's reply does not follow the grammar."
         return SliceFinding(
             axis=prepared.image.axis,
             index=prepared.image.index,
-            outcome=parsed.kind if readable and parsed.kind is not None else "uncertain",
+            outcome="uncertain" if doubt or parsed.kind is None else parsed.kind,
             mask=np.zeros((prepared.image.height, prepared.image.width), dtype=bool),
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
@@ -191,7 +197,7 @@ class Answering:
             confidence=denial_confidence(reply.answer_log_probs),
             confidence_kind=DENIAL_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
-            reason="" if readable else "The model's reply does not follow the grammar.",
+            reason=doubt,
         )
 
     def _mask(
