@@ -29,8 +29,8 @@ from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.load import build_on_base, load_model
 from coreseg_core.models.visual_tokens import resize_frame
 from coreseg_core.record import Query
-from training.devices import on_device
 from training.described import Described
+from training.devices import on_device
 from training.loop import LoopConfig
 from training.phantom_pictures import write_pictures
 from training.publish import publish
