@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coreseg_core.claims import Facts, boxes, measure
-from coreseg_core.imaging import boxes_to_frame, frame_wh
+from coreseg_core.imaging import boxes_to_frame
 from coreseg_core.models.preset import FrameSpec
 from coreseg_core.record import Box
+from training.shown import frame_size_of
 
 DRAWINGS = 4096
 """How many are drawn, each once; measuring costs more than anything else about a described picture."""
@@ -49,12 +50,9 @@ def drawing(number: int, frame: FrameSpec, grid: int) -> Drawing:
         if facts is not None:
             break
     height, width = mask.shape
-    limits = {"min_long_side_px": frame.min_long_side_px, "max_long_side_px": frame.max_long_side_px}
     return Drawing(
         facts=facts,
-        boxes_frame=boxes_to_frame(
-            boxes(mask), (width, height), frame_wh(height, width, (1.0, 1.0), **limits)
-        ),
+        boxes_frame=boxes_to_frame(boxes(mask), (width, height), frame_size_of(height, width, frame)),
         reach=_reach(mask, grid),
     )
 

@@ -18,7 +18,7 @@ from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.visual_tokens import SegmenterTokens
 from training.described import Described, DescribedBatch, described_batch, described_losses
-from training.loop import LoopConfig, TrainingLoop
+from training.loop import LoopConfig, TrainingLoop, decaying_groups
 from training.losses import token_loss
 from training.wording import KindMix
 
@@ -71,25 +71,13 @@ def learn_words(
         Whether the stage is finished; `until_s` seconds can end before it does.
     """
     learner = _WordLearner(model)
-    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "lr": config.learning_rate},
-        {"params": [p for p in trained if p.ndim <= 1], "lr": config.learning_rate, "weight_decay": 0.0},
-    ]
+    groups = decaying_groups(learner.parameters(), lr=config.learning_rate)
     loop = TrainingLoop(learner, groups, config=config.loop, folder=folder)
-
     how = Described.to(model)
 
     def batch(step: int, process: int) -> DescribedBatch:
         rng = random.Random(f"words/{seed}/{step}/{process}")
-        return described_batch(
-            rng,
-            rows,
-            config.batch_size,
-            how,
-            mix=mix,
-            mode_weights=WORD_MODE_WEIGHTS,
-        )
+        return described_batch(rng, rows, config.batch_size, how, mix=mix, mode_weights=WORD_MODE_WEIGHTS)
 
     def losses(module: nn.Module, words: DescribedBatch) -> Mapping[str, Tensor]:
         values = module(words)

@@ -133,7 +133,7 @@ class Answering:
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
             self.counts.encodes += 1
-            return self.model.segmenter.encode(prepared.square[None].to(self._device)).float()
+            return self.model.segmenter.encode(prepared.square[None].to(self.model.device)).float()
 
         return self._embeddings.get_or_make(prepared.key, encode)
 
@@ -143,7 +143,7 @@ class Answering:
             language = self.model.language
             frame = None
             if self.model.preset.visual_tokens.source == "qwen":
-                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self._device)
+                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self.model.device)
                 frame = resize_frame(rgb, prepared.frame_wh)[None]
             picture = language.visual(frame, self._embedding(prepared))
             return language.prefill_pictures(picture, language.visual_tokens.grid_hw(prepared.frame_wh))
@@ -215,10 +215,6 @@ class Answering:
         )
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
-
-    @property
-    def _device(self) -> torch.device:
-        return self.model.adapter.queries.device
 
 
 def _answer_text(reply: str) -> str:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 PATCH_PX = 14
 MERGE = 2
+FRAME_MULTIPLE_PX = PATCH_PX * MERGE
 _EVIDENCE = 64
 _PLACE_GAIN, _REACH_GAIN = 4.0, 16.0
 """What a token shows is a long vector, beside which place and reach would be lost for thousands of steps."""
-FRAME_MULTIPLE_PX = PATCH_PX * MERGE
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
