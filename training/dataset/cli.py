@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coreseg_core.cli.extensions import Subparsers
-from coreseg_core.cli.program import BAD_REQUEST, INTERRUPTED, error_text
 from coreseg_core.cli.options import DEVICES
+from coreseg_core.cli.program import BAD_REQUEST, INTERRUPTED, error_text
 from coreseg_core.cli.progress import progress_bar
 from coreseg_core.errors import CoreSegError, InputError
+
+if TYPE_CHECKING:
+    from training.dataset.chat import ChatServer, ServerPlan
+    from training.dataset.writers import Writer
 
 DESCRIPTION = """\
 Build a data set of hard lesions with reasoning from raw public or own data, as ComLesion-14K was built. Each step
@@ -65,6 +71,8 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
     steps: Subparsers = parser.add_subparsers(title="steps", metavar="STEP", required=True)
     _add_import(steps)
     _add_filter(steps)
+    _add_reason(steps)
+    _add_judge(steps)
 
 
 def _add_import(steps: Subparsers) -> None:
@@ -188,4 +196,154 @@ def _add_manifests(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="MANIFEST",
         help="a new .jsonl beside it; reports go into its folder",
+    )
+
+
+def _add_reason(steps: Subparsers) -> None:
+    parser = steps.add_parser("reason", help="write a question, a reasoning and the answer for each picture")
+    _add_manifests(parser)
+    _add_words(parser)
+    parser.add_argument(
+        "--mixed",
+        action="store_true",
+        help="ask a quarter of the pictures a second question that does not fit",
+    )
+    parser.set_defaults(run=_reason)
+
+
+def _reason(chosen: argparse.Namespace) -> int:
+    from training.dataset.left_out import counts_text
+    from training.dataset.reasoning import ReasonPlan, estimate, reason
+
+    plan = ReasonPlan(seed=chosen.seed, mixed=chosen.mixed, tries=chosen.tries, workers=chosen.workers)
+    writer, server = _writer(chosen)
+    if chosen.dry_run:
+        with progress_bar("estimating", unit="row") as show:
+            print(
+                estimate(chosen.manifest, writer, plan=plan, progress=show).text(
+                    _server_plan(chosen, chosen.model)
+                )
+            )
+        return 0
+    with progress_bar("writing", unit="row") as show:
+        done = reason(chosen.manifest, chosen.out, writer, plan=plan, server=server, progress=show)
+    print(f"{len(done.rows)} rows -> {chosen.out}; left out: {counts_text(done.left_out)}")
+    return 0
+
+
+def _add_judge(steps: Subparsers) -> None:
+    parser = steps.add_parser(
+        "judge", help="score each reasoning, write it again where it is not good enough"
+    )
+    _add_manifests(parser)
+    _add_words(parser)
+    parser.add_argument("--judge", choices=("offline", "server"), default="offline", help="who scores")
+    parser.add_argument("--judge-model", metavar="NAME", help="a second model, as its server calls it")
+    parser.add_argument("--judge-base-url", metavar="URL", help="its server (default: --base-url)")
+    parser.add_argument("--bar", type=float, default=0.8, help="least score (default: 0.8)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often one is written again (default: 3)")
+    parser.set_defaults(run=_judge)
+
+
+def _judge(chosen: argparse.Namespace) -> int:
+    from training.dataset.judges import Judge, MeasuredJudge, ServerJudge
+    from training.dataset.judging import JudgePlan, estimate_judging, judge_manifest
+    from training.dataset.left_out import counts_text
+
+    plan = JudgePlan(
+        seed=chosen.seed, bar=chosen.bar, rounds=chosen.rounds, tries=chosen.tries, workers=chosen.workers
+    )
+    writer, server = _writer(chosen)
+    servers = [] if server is None else [server]
+    judge: Judge = MeasuredJudge()
+    if chosen.judge == "server":
+        second = _server(chosen, chosen.judge_model, base_url=chosen.judge_base_url)
+        servers.append(second)
+        judge = ServerJudge(server=second, measured=MeasuredJudge())
+    if chosen.dry_run:
+        with progress_bar("estimating", unit="row") as show:
+            expected = estimate_judging(chosen.manifest, judge, plan=plan, progress=show)
+        print(expected.text(_server_plan(chosen, chosen.judge_model, base_url=chosen.judge_base_url)))
+        return 0
+    with progress_bar("judging", unit="row") as show:
+        done = judge_manifest(
+            chosen.manifest, chosen.out, judge, writer, plan=plan, servers=tuple(servers), progress=show
+        )
+    agreement = "none" if done.agreement is None else f"{done.agreement:.1%}"
+    print(
+        f"{len(done.rows)} rows -> {chosen.out}, {done.passed_at_once} at once; statements that the mask supports: "
+        f"{agreement}; left out: {counts_text(done.left_out)}"
+    )
+    return 0
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--writer",
+        choices=("offline", "server"),
+        default="offline",
+        help="offline: free, from what is measured",
+    )
+    parser.add_argument("--model", metavar="NAME", help="the writer's model, as its server calls it")
+    parser.add_argument(
+        "--base-url",
+        metavar="URL",
+        default=os.environ.get("OPENAI_BASE_URL"),
+        help="an OpenAI-compatible server",
+    )
+    parser.add_argument("--allow-upload", action="store_true", help="pictures may go to a server elsewhere")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what a server would be asked for and its price"
+    )
+    parser.add_argument("--usd-in", type=float, metavar="USD", help="price of a million tokens in")
+    parser.add_argument("--usd-out", type=float, metavar="USD", help="price of a million tokens out")
+    parser.add_argument("--rpm", type=float, default=0.0, metavar="N", help="requests a minute, at most")
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, metavar="S", help="of a request (default: 120)"
+    )
+    parser.add_argument("--retries", type=int, default=5, help="after an error that may pass (default: 5)")
+    parser.add_argument("--tries", type=int, default=3, help="replies that cannot be used (default: 3)")
+    parser.add_argument("--workers", type=int, default=1, help="rows at the same time (default: 1)")
+    parser.add_argument(
+        "--cache", type=Path, metavar="FILE", help="replies (default: replies.jsonl beside --out)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the words (default: 0)")
+
+
+def _writer(chosen: argparse.Namespace) -> tuple[Writer, ChatServer | None]:
+    from training.dataset.writers import OfflineWriter, ServerWriter
+
+    offline = OfflineWriter(seed=chosen.seed)
+    if chosen.writer == "offline":
+        return offline, None
+    server = _server(chosen, chosen.model)
+    return ServerWriter(server=server, offline=offline), server
+
+
+def _server(chosen: argparse.Namespace, model: str | None, *, base_url: str | None = None) -> ChatServer:
+    from training.dataset.chat import ChatServer
+    from training.journal import LineJournal
+
+    if not model:
+        raise InputError("A server needs the name of a model.", remedy="Add --model or --judge-model.")
+    cache = chosen.cache or chosen.out.with_name("replies.jsonl")
+    return ChatServer(
+        _server_plan(chosen, model, base_url=base_url), LineJournal(cache, what="cache of replies")
+    )
+
+
+def _server_plan(chosen: argparse.Namespace, model: str | None, *, base_url: str | None = None) -> ServerPlan:
+    from training.dataset.chat import ServerPlan
+
+    prices = chosen.usd_in, chosen.usd_out
+    return ServerPlan(
+        model=model or "none",
+        base_url=base_url or chosen.base_url,
+        api_key=os.environ.get("OPENAI_API_KEY"),
+        # Without a server nothing is sent.
+        allow_upload=chosen.allow_upload or model is None,
+        requests_per_minute=chosen.rpm,
+        timeout_s=chosen.timeout,
+        retries=chosen.retries,
+        usd_per_million=None if None in prices else prices,
     )
