@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coreseg_core.cli.extensions import Subparsers
 from coreseg_core.cli.options import DEVICES
 from coreseg_core.cli.program import BAD_REQUEST, INTERRUPTED, error_text
 from coreseg_core.cli.progress import progress_bar
 from coreseg_core.errors import CoreSegError, InputError
-
-if TYPE_CHECKING:
-    from training.dataset.chat import ChatServer, ServerPlan
-    from training.dataset.writers import Writer
+from training.dataset.server_options import add_words, chosen_server, chosen_writer, server_plan
 
 DESCRIPTION = """\
 Build a data set of hard lesions with reasoning from raw public or own data, as ComLesion-14K was built. Each step
@@ -73,6 +68,7 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
     _add_filter(steps)
     _add_reason(steps)
     _add_judge(steps)
+    _add_card(steps)
 
 
 def _add_import(steps: Subparsers) -> None:
@@ -202,7 +198,7 @@ def _add_manifests(parser: argparse.ArgumentParser) -> None:
 def _add_reason(steps: Subparsers) -> None:
     parser = steps.add_parser("reason", help="write a question, a reasoning and the answer for each picture")
     _add_manifests(parser)
-    _add_words(parser)
+    add_words(parser)
     parser.add_argument(
         "--mixed",
         action="store_true",
@@ -216,12 +212,12 @@ def _reason(chosen: argparse.Namespace) -> int:
     from training.dataset.reasoning import ReasonPlan, estimate, reason
 
     plan = ReasonPlan(seed=chosen.seed, mixed=chosen.mixed, tries=chosen.tries, workers=chosen.workers)
-    writer, server = _writer(chosen)
+    writer, server = chosen_writer(chosen)
     if chosen.dry_run:
         with progress_bar("estimating", unit="row") as show:
             print(
                 estimate(chosen.manifest, writer, plan=plan, progress=show).text(
-                    _server_plan(chosen, chosen.model)
+                    server_plan(chosen, chosen.model)
                 )
             )
         return 0
@@ -236,7 +232,7 @@ def _add_judge(steps: Subparsers) -> None:
         "judge", help="score each reasoning, write it again where it is not good enough"
     )
     _add_manifests(parser)
-    _add_words(parser)
+    add_words(parser)
     parser.add_argument("--judge", choices=("offline", "server"), default="offline", help="who scores")
     parser.add_argument("--judge-model", metavar="NAME", help="a second model, as its server calls it")
     parser.add_argument("--judge-base-url", metavar="URL", help="its server (default: --base-url)")
@@ -253,17 +249,17 @@ def _judge(chosen: argparse.Namespace) -> int:
     plan = JudgePlan(
         seed=chosen.seed, bar=chosen.bar, rounds=chosen.rounds, tries=chosen.tries, workers=chosen.workers
     )
-    writer, server = _writer(chosen)
+    writer, server = chosen_writer(chosen)
     servers = [] if server is None else [server]
     judge: Judge = MeasuredJudge()
     if chosen.judge == "server":
-        second = _server(chosen, chosen.judge_model, base_url=chosen.judge_base_url)
+        second = chosen_server(chosen, chosen.judge_model, base_url=chosen.judge_base_url)
         servers.append(second)
         judge = ServerJudge(server=second, measured=MeasuredJudge())
     if chosen.dry_run:
         with progress_bar("estimating", unit="row") as show:
             expected = estimate_judging(chosen.manifest, judge, plan=plan, progress=show)
-        print(expected.text(_server_plan(chosen, chosen.judge_model, base_url=chosen.judge_base_url)))
+        print(expected.text(server_plan(chosen, chosen.judge_model, base_url=chosen.judge_base_url)))
         return 0
     with progress_bar("judging", unit="row") as show:
         done = judge_manifest(
@@ -277,73 +273,35 @@ def _judge(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _add_words(parser: argparse.ArgumentParser) -> None:
+def _add_card(steps: Subparsers) -> None:
+    parser = steps.add_parser("card", help="count and show what is in the set, and write copies to pass on")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
     parser.add_argument(
-        "--writer",
-        choices=("offline", "server"),
-        default="offline",
-        help="offline: free, from what is measured",
+        "--out", type=Path, required=True, metavar="FOLDER", help="report.md, pictures, copies"
     )
-    parser.add_argument("--model", metavar="NAME", help="the writer's model, as its server calls it")
     parser.add_argument(
-        "--base-url",
-        metavar="URL",
-        default=os.environ.get("OPENAI_BASE_URL"),
-        help="an OpenAI-compatible server",
+        "--export",
+        action="append",
+        choices=("tuples", "huggingface"),
+        default=[],
+        help="a copy as (image, mask, query, reasoning, answer), or as a Hugging Face data set folder",
     )
-    parser.add_argument("--allow-upload", action="store_true", help="pictures may go to a server elsewhere")
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what a server would be asked for and its price"
+        "--all-licences", action="store_true", help="copy rows too that may not plainly be passed on"
     )
-    parser.add_argument("--usd-in", type=float, metavar="USD", help="price of a million tokens in")
-    parser.add_argument("--usd-out", type=float, metavar="USD", help="price of a million tokens out")
-    parser.add_argument("--rpm", type=float, default=0.0, metavar="N", help="requests a minute, at most")
-    parser.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="of a request (default: 120)"
+    parser.add_argument("--name", default="ComLesion-style data set", help="title of the set")
+    parser.set_defaults(run=_card)
+
+
+def _card(chosen: argparse.Namespace) -> int:
+    from training.dataset.card import CardPlan, write_card
+
+    plan = CardPlan(
+        exports=tuple(dict.fromkeys(chosen.export)), all_licences=chosen.all_licences, name=chosen.name
     )
-    parser.add_argument("--retries", type=int, default=5, help="after an error that may pass (default: 5)")
-    parser.add_argument("--tries", type=int, default=3, help="replies that cannot be used (default: 3)")
-    parser.add_argument("--workers", type=int, default=1, help="rows at the same time (default: 1)")
-    parser.add_argument(
-        "--cache", type=Path, metavar="FILE", help="replies (default: replies.jsonl beside --out)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the words (default: 0)")
-
-
-def _writer(chosen: argparse.Namespace) -> tuple[Writer, ChatServer | None]:
-    from training.dataset.writers import OfflineWriter, ServerWriter
-
-    offline = OfflineWriter(seed=chosen.seed)
-    if chosen.writer == "offline":
-        return offline, None
-    server = _server(chosen, chosen.model)
-    return ServerWriter(server=server, offline=offline), server
-
-
-def _server(chosen: argparse.Namespace, model: str | None, *, base_url: str | None = None) -> ChatServer:
-    from training.dataset.chat import ChatServer
-    from training.journal import LineJournal
-
-    if not model:
-        raise InputError("A server needs the name of a model.", remedy="Add --model or --judge-model.")
-    cache = chosen.cache or chosen.out.with_name("replies.jsonl")
-    return ChatServer(
-        _server_plan(chosen, model, base_url=base_url), LineJournal(cache, what="cache of replies")
-    )
-
-
-def _server_plan(chosen: argparse.Namespace, model: str | None, *, base_url: str | None = None) -> ServerPlan:
-    from training.dataset.chat import ServerPlan
-
-    prices = chosen.usd_in, chosen.usd_out
-    return ServerPlan(
-        model=model or "none",
-        base_url=base_url or chosen.base_url,
-        api_key=os.environ.get("OPENAI_API_KEY"),
-        # Without a server nothing is sent.
-        allow_upload=chosen.allow_upload or model is None,
-        requests_per_minute=chosen.rpm,
-        timeout_s=chosen.timeout,
-        retries=chosen.retries,
-        usd_per_million=None if None in prices else prices,
-    )
+    with progress_bar("drawing and copying", unit="picture") as show:
+        done = write_card(chosen.manifest, chosen.out, plan=plan, progress=show)
+    print(f"{done.rows} rows -> {chosen.out / 'report.md'}")
+    for name, number in done.exported.items():
+        print(f"{name}: {number} rows; {done.held_back} held back for their licence")
+    return 0
