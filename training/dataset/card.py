@@ -65,7 +65,7 @@ def write_card(manifest: Path, out: Path, *, plan: CardPlan, progress: Show) -> 
     for number, row in enumerate(_examples(rows)):
         _draw(make_folder(out / "pictures") / f"{number:02d}.png", row)
         step()
-    exported = {}
+    exported: dict[str, int] = {}
     for name in plan.exports:
         EXPORTS[name](passed_on, make_folder(out / name), title=plan.name, step=step)
         exported[name] = len(passed_on)

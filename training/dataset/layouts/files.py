@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from string import Formatter
 
 from coreseg_core.errors import InputError, LimitError
 from training.dataset.sources import Source
@@ -28,6 +30,53 @@ def files_below(root: Path) -> tuple[str, ...]:
         if len(found) > MAX_FILES:
             raise LimitError(f"A source holds more than {MAX_FILES} files.", remedy="Split it.")
     return tuple(sorted(found))
+
+
+class FileIndex:
+    """The files of a source, to find those that a template names.
+
+    In a template `{name}` stands for a part of the image's place, `*` for anything within one name, and a leading
+    `**/` for any folders or none.
+
+    Args:
+        keys: As `files_below` returns them.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = keys
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            self._by_name[key.rpartition("/")[2]].append(key)
+
+    def named(self, template: str, groups: Mapping[str, str]) -> list[str]:
+        """Return the files that a template names, in order.
+
+        Raises:
+            InputError: It asks for a part that the pattern `image` does not have.
+        """
+        if not template:
+            return []
+        try:
+            pattern = re.compile(_as_pattern(template, groups))
+            last = template.rpartition("/")[2]
+            # Without a wildcard in the file's own name there is no need to try them all.
+            known = None if "*" in last else self._by_name.get(last.format(**groups), [])
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(
+                "A mask is named by a part of the image's place that the pattern `image` does not have.",
+                remedy="Name the part there with (?P<name>...).",
+            ) from error
+        return [key for key in (self._keys if known is None else known) if pattern.fullmatch(key)]
+
+
+def _as_pattern(template: str, groups: Mapping[str, str]) -> str:
+    parts = []
+    for literal, name, _, _ in Formatter().parse(template):
+        for piece in re.split(r"(\*\*/|\*)", literal):
+            parts.append({"**/": "(?:.*/)?", "*": "[^/]*"}.get(piece) or re.escape(piece))
+        if name is not None:
+            parts.append(re.escape(groups[name]))
+    return "".join(parts)
 
 
 def split_of(source: Source, key: str) -> str | None:
