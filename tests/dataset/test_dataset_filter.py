@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from raw_sets import FOLDERS, SIDE, lines, speckle, square, write_picture, write_source
 
 from coreseg_core.errors import InputError
-from coreseg_core.evaluation.manifest import read_manifest
+from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from coreseg_core.evaluation.rows import Row
 from training.baselines.unet import UNetConfig
 from training.dataset import folds
@@ -188,3 +189,15 @@ def test_a_place_elsewhere_is_refused_before_any_work(manifest: Path, tmp_path: 
     ):
         with pytest.raises(InputError, match=message):
             filtered(manifest, out)
+
+
+def test_sets_too_small_to_score_are_kept_whole_and_the_others_are_filtered(manifest: Path) -> None:
+    rows = read_manifest(manifest)
+    small = [replace(row, id=f"{row.id}-small", subset="small") for row in rows[:6]]
+    few = [replace(row, id=f"{row.id}-few", subset="few", patient="one") for row in rows]
+    write_manifest(manifest, [*small, *few])
+    out = manifest.parent / "filtered.jsonl"
+    filtered(manifest, out)
+    assert len(read_manifest(out)) == len(small) + len(few)
+    why = [one["why"] for one in json.loads((out.with_suffix("") / "report.json").read_text())["sets"]]
+    assert "patients, fewer than 2 folds" in why[0] and "fewer than 20" in why[1]

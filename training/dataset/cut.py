@@ -100,9 +100,7 @@ def case_name(case: Case, source: Source) -> str:
 
 def patient_name(case: Case, source: Source) -> str:
     """Return the patient under a name that does not show the source's own."""
-    namespace = case.facts.get("subset", source.patient_namespace) if source.layout == "manifest" else (
-        source.patient_namespace
-    )  # fmt: skip
+    namespace = source.patient_namespace
     return f"{namespace}-{hashlib.sha256(f'{namespace}/{case.patient}'.encode()).hexdigest()[:12]}"
 
 

@@ -38,17 +38,19 @@ def write_filter_report(work: Path, filtered: Sequence[FilteredSet], *, folds: i
     for one in filtered:
         folder = make_folder(work / one.name)
         dices = _dices(one)
-        draw_decision(folder / "curves.png", dices, one.decision, title=one.name)
-        _write_pictures(folder, one)
+        if one.scores:
+            draw_decision(folder / "curves.png", dices, one.decision, title=one.name)
+            _write_pictures(folder, one)
+        lesions = sum(not row.lesion_free for row in one.rows)
         free = sum(row.lesion_free for row in one.rows)
         kept_free = sum(row.lesion_free and row.id in one.kept for row in one.rows)
         kept = len(one.kept) - kept_free
-        share = kept / max(1, dices.size)
+        share = kept / max(1, lesions)
         decision = one.decision
         facts.append(
             {
                 "set": one.name,
-                "lesions": int(dices.size),
+                "lesions": lesions,
                 "kept": kept,
                 "kept_share": round(share, 4),
                 "lesion_free": free,
@@ -59,7 +61,7 @@ def write_filter_report(work: Path, filtered: Sequence[FilteredSet], *, folds: i
         alpha = f"{decision.law.alpha:.2f}" if decision.law else "-"
         knee = f"{decision.knee.value:.3f}" if decision.knee else "-"
         lines.append(
-            [one.name, dices.size, alpha, knee, f"{decision.threshold:.3f}", decision.why, kept, f"{share:.1%}",
+            [one.name, lesions, alpha, knee, f"{decision.threshold:.3f}", decision.why, kept, f"{share:.1%}",
              f"{kept_free} of {free}"]
         )  # fmt: skip
     head = ["set", "lesions", "alpha", "knee", "threshold", "by", "kept", "share", "lesion-free kept"]
@@ -126,5 +128,5 @@ def _draw_case(path: Path, row: Row, words: str) -> None:
 
 
 def _dices(one: FilteredSet) -> Floats:
-    values = [one.scores[row.id].dice for row in one.rows]
+    values = [score.dice for score in one.scores.values()]
     return np.array([value for value in values if value is not None], dtype=np.float64)

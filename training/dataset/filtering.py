@@ -13,7 +13,7 @@ import torch
 from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from coreseg_core.evaluation.rows import Row
 from training.baselines.unet import UNetConfig
-from training.dataset.difficulty import Difficulty, difficulty
+from training.dataset.difficulty import MIN_SCORED, Difficulty, difficulty
 from training.dataset.filter_report import write_filter_report
 from training.dataset.folds import FoldScore, out_of_fold_scores
 from training.dataset.steps import require_beside
@@ -42,7 +42,7 @@ class FilteredSet:
     """What was kept of one set and why.
 
     Attributes:
-        scores: Of all its rows, by id.
+        scores: Of all its rows, by id; none of a set too small to be scored, which is kept whole.
         kept: Ids of the rows that stay.
     """
 
@@ -59,7 +59,7 @@ def filter_manifest(
     """Return what was kept of each set after writing `out` and its report.
 
     Raises:
-        InputError: The manifest cannot be read, a set has too few patients, or `out` cannot be written.
+        InputError: The manifest cannot be read, or `out` cannot be written.
         CheckpointError: The working folder cannot be written.
     """
     work = require_beside(manifest, out)
@@ -99,6 +99,12 @@ def keep(
 def _filter_set(
     name: str, rows: Sequence[Row], work: Path, *, plan: FilterPlan, device: torch.device, progress: Show
 ) -> FilteredSet:
+    whole = _too_small(rows, plan)
+    if whole is not None:
+        progress(len(rows), len(rows))
+        return FilteredSet(
+            name=name, rows=tuple(rows), scores={}, decision=whole, kept=frozenset(row.id for row in rows)
+        )
     scores = out_of_fold_scores(
         rows, work / name, config=plan.config, folds=plan.folds, device=device, progress=progress
     )
@@ -111,6 +117,19 @@ def _filter_set(
         decision=decision,
         kept=keep(rows, scores, decision.threshold, negatives=plan.negatives),
     )
+
+
+def _too_small(rows: Sequence[Row], plan: FilterPlan) -> Difficulty | None:
+    """Return why a set is kept whole without training anything, None where it is not."""
+    lesions = sum(not row.lesion_free for row in rows)
+    patients = len({row.patient_key for row in rows})
+    if lesions < MIN_SCORED:
+        why = f"{lesions} pictures with a lesion, fewer than {MIN_SCORED}: all are kept"
+    elif patients < plan.folds:
+        why = f"{patients} patients, fewer than {plan.folds} folds: all are kept"
+    else:
+        return None
+    return Difficulty(scored=0, threshold=1.0, why=why)
 
 
 def _after(progress: Show, before: int, total: int) -> Show:
