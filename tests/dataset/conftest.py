@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_sets import FOLDERS, SIDE, speckle, square, write_picture, write_source
+from raw_sets import FOLDERS, FREE, LESIONS, SIDE, speckle, square, write_picture, write_source
 
 from training.dataset.importing import Given, import_sources
 from training.dataset.splits import SplitPlan
-
-LESIONS, FREE = 5, 1
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from PIL import Image
 from training.dataset.sources import Source, read_source
 
 SIDE = 48
+LESIONS, FREE = 5, 1
+"""Pictures with and without a lesion in the manifest that the later steps start from."""
 
 
 def speckle(seed: int, shape: tuple[int, ...] = (SIDE, SIDE)) -> NDArray[np.uint8]:

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import FREE, LESIONS
 from PIL import Image
-from raw_sets import lines
+from raw_sets import FREE, LESIONS, lines
 
 from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from training.dataset.card import CardPlan, write_card

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FREE, LESIONS
-from raw_sets import lines
+from raw_sets import FREE, LESIONS, lines
 from stand_in_server import Body, StandIn, stand_in, text_of, well
 
 from coreseg_core.errors import InputError

@@ -66,7 +66,7 @@ def write_filter_report(work: Path, filtered: Sequence[FilteredSet], *, folds: i
         )  # fmt: skip
     head = ["set", "lesions", "alpha", "knee", "threshold", "by", "kept", "share", "lesion-free kept"]
     text = (
-        f"Every picture was scored by a U-Net of the {folds - 1} folds that do not hold its patient. Pictures "
+        f"Every picture was scored by a U-Net of those of {folds} folds that do not hold its patient. Pictures "
         "whose Dice is at most the threshold were kept. Each set's folder holds its curves and pictures.\n\n"
         f"{table(head, lines)}"
     )
