@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coreseg_core.errors import InputError
 from coreseg_core.imaging import Volume
-from coreseg_core.record import FindingRecord, Query, Scope
+from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
 from coreseg_core.versions import resolve_current
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class ServedModel:
                 f"The device {device[:40]!r} is unknown.", remedy=f"Use one of {', '.join(DEVICES)}."
             )
         self.preset = preset
+        self.device = device
         self._versions_dir = versions_dir
         self._device = DEVICES[device]
         self._weights = weights
@@ -73,7 +74,15 @@ class ServedModel:
             return self._segmenter
 
     def answer(
-        self, volume: Volume, query: Query, scope: Scope, *, image_id: str
+        self,
+        volume: Volume,
+        query: Query,
+        scope: Scope,
+        *,
+        image_id: str,
+        on_finding: Callable[[SliceFinding], None] | None = None,
+        on_token: Callable[[int, str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
         """Return the record and the label volume (i, j, k) of a question; questions are answered in turn.
 
@@ -81,9 +90,18 @@ class ServedModel:
             CoreSegError: See `segmenter` and `SliceSegmenter.answer`.
         """
         segmenter = self.segmenter()
-        # One at a time: several at once on one device would only share its memory, not its speed.
+        # One at a time: several at once on one device would only share its memory, not its speed. The queue
+        # sees to that for what comes over HTTP; MONAI Label's own tasks come here directly.
         with self._turn:
-            return segmenter.answer(volume, query, scope, image_id=image_id)
+            return segmenter.answer(
+                volume,
+                query,
+                scope,
+                image_id=image_id,
+                on_finding=on_finding,
+                on_token=on_token,
+                should_stop=should_stop,
+            )
 
     def card(self) -> Mapping[str, Any]:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,9 @@ from coreseg_core.errors import InputError
 from coreseg_core.imaging import VolumeGeometry
 from coreseg_core.prompts import clean_query
 from coreseg_core.record import REASONING_MODES, Query, Scope
+from lib.names import label_tag
+from lib.records_layout import TAG_PREFIX
+from lib.strict_json import read_object
 
 ScopeKind = Literal["slice", "range", "volume"]
 
@@ -21,6 +23,7 @@ LABEL_EXTENSIONS = (".nii.gz", ".nrrd")
 
 # MONAI Label writes params over the request it has built, so these would point it at other files or tasks.
 RESERVED = frozenset({"model", "image", "image_id", "in_store", "label", "session", "description"})
+CLICK_MODEL = "coreseg_click"
 
 # What stock 3D Slicer shows in its Options table: an empty text is a cell to type in, a list is a box to
 # choose from whose first entry is the default.
@@ -32,6 +35,7 @@ OPTIONS: dict[str, Any] = {
     "reasoning": ["brief", "full", "none"],
 }
 
+_JOB_NAMES = {"model": "coreseg", "image": "", "session_id": ""}
 _NUMBER = re.compile(r"\s*(-?\d{1,9})\s*")
 _RANGE = re.compile(r"\s*(-?\d{1,9})\s*:\s*(-?\d{1,9})\s*")
 
@@ -79,29 +83,60 @@ class AskParams:
         return Scope(axis, start, stop)
 
 
-def read_params(text: str) -> dict[str, Any]:
+def read_params(text: str | bytes, *, model: str = "coreseg") -> dict[str, Any]:
     """Return the `params` field of a request as a dictionary.
 
     Raises:
         InputError: It is not a JSON object, or it names a key that only the server may set.
     """
-    try:
-        params = json.loads(text or "{}", parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            "`params` is not JSON.", remedy='Send an object, for example {"query": "Is there a lesion?"}.'
-        ) from error
-    if not isinstance(params, dict):
-        raise InputError(
-            f"`params` is a JSON {type(params).__name__}, not an object.",
-            remedy='Send an object, for example {"query": "Is there a lesion?"}.',
-        )
-    if taken := sorted(RESERVED & params.keys()):
+    return checked_params(read_object(text, what="`params`"), model=model)
+
+
+def checked_params(params: Mapping[str, Any], *, model: str = "coreseg") -> dict[str, Any]:
+    """Return params that point the request nowhere else.
+
+    Raises:
+        InputError: They name a key that only the server may set.
+    """
+    # Stock 3D Slicer sends the name of the selected segment along with its clicks; it names no file here.
+    free = {"label"} if model == CLICK_MODEL else set()
+    if taken := sorted((RESERVED - free) & params.keys()):
         raise InputError(
             f"`params` may not set {', '.join(taken)}.",
             remedy="Name image, session and model in the address of the request.",
         )
-    return params
+    return {key: value for key, value in params.items() if key not in free}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What `POST /coreseg/jobs` asks for."""
+
+    model: str
+    image: str
+    session_id: str
+    params: Mapping[str, Any]
+
+
+def read_job_request(body: bytes) -> JobRequest:
+    """Return the checked body of `POST /coreseg/jobs`.
+
+    Raises:
+        InputError: It is no JSON object, has unknown or reserved keys, or values of the wrong kind.
+    """
+    values = read_object(body, what="The body")
+    names = {key: values.pop(key, default) for key, default in _JOB_NAMES.items()}
+    params = values.pop("params", {})
+    if values:
+        raise InputError(
+            f"The body has the unknown key {_shown(min(values))}.",
+            remedy=f"Send {', '.join(_JOB_NAMES)} and params.",
+        )
+    if wrong := [key for key, value in names.items() if not isinstance(value, str)]:
+        raise InputError(f"`{wrong[0]}` is not a text.", remedy="Write it as a JSON string.")
+    if not isinstance(params, dict):
+        raise InputError("`params` is not an object.", remedy='Send for example {"query": "liver tumor"}.')
+    return JobRequest(**names, params=checked_params(params, model=names["model"]))
 
 
 def parse_ask(request: Mapping[str, Any]) -> AskParams:
@@ -122,6 +157,7 @@ def parse_ask(request: Mapping[str, Any]) -> AskParams:
             "`slice` names a range while `scope` is 'slice'.",
             remedy="Choose the scope 'range', or give one number.",
         )
+    check_saving(request)
     return AskParams(
         query=Query(clean_query(text), reasoning),  # type: ignore[arg-type]
         scope=scope,  # type: ignore[arg-type]
@@ -129,6 +165,26 @@ def parse_ask(request: Mapping[str, Any]) -> AskParams:
         slices=slices,
         label_extension=_choice(request, "result_extension", LABEL_EXTENSIONS, "") or None,
     )
+
+
+def check_saving(request: Mapping[str, Any]) -> None:
+    """Return nothing for a request that saves its label nowhere, or where an answer may be saved.
+
+    Raises:
+        InputError: `save_label` is neither true nor false, or `label_tag` is no tag for answers.
+    """
+    if not isinstance(request.get("save_label", False), bool):
+        raise InputError("`save_label` is neither true nor false.", remedy="Send a JSON boolean.")
+    tag = request.get("label_tag")
+    if tag is None:
+        return
+    if not isinstance(tag, str):
+        raise InputError("`label_tag` is not a text.", remedy="Write it as a JSON string.")
+    if label_tag(tag) == "final" or tag.startswith(TAG_PREFIX):
+        raise InputError(
+            f"`label_tag` may not be {tag!r}: answers are no final labels, and records have tags of their own.",
+            remedy="Use `original`, or a name of your own.",
+        )
 
 
 def _choice(request: Mapping[str, Any], key: str, allowed: tuple[str, ...], default: str) -> str:
@@ -165,6 +221,3 @@ def _slices(value: Any) -> tuple[int, int] | None:
 def _shown(value: Any) -> str:
     return repr(value)[:40]
 
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

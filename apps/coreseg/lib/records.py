@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from coreseg_core.checkpoint import replace_file
 from coreseg_core.imaging import VolumeGeometry, write_label
 from coreseg_core.record import FindingRecord
-
-TAG_PREFIX = "coreseg-"
+from lib.records_layout import TAG_PREFIX
 
 
 def label_extension(geometry: VolumeGeometry) -> str:
