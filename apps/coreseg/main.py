@@ -123,10 +123,11 @@ class CoreSegApp(MONAILabelApp):
         path = store.get_image_uri(image) if image_path is None else image_path
         # An image that was sent along has no name here: the one of its file may be a patient's.
         name = image if in_store else request.get("session", {}).get("name", "upload")
-        file, params = task.answer({**request, "image": str(path), "image_id": name, "in_store": in_store}, watch)
+        file, params = task.answer(
+            {**request, "image": str(path), "image_id": name, "in_store": in_store}, watch
+        )
         label = file
         if in_store and request.get("save_label") is True:
             tag = str(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value)
             label = store.save_label(image, file, tag, {"model": request["model"], "params": params})
         return {"label": label, "tag": DefaultLabelTag.ORIGINAL.value, "file": file, "params": params}
-

@@ -220,4 +220,3 @@ def _slices(value: Any) -> tuple[int, int] | None:
 
 def _shown(value: Any) -> str:
     return repr(value)[:40]
-

@@ -47,6 +47,7 @@ def copy_at_most(stream: IO[bytes], path: Path, *, limit_bytes: int | None) -> i
     if limit_bytes is not None and written > limit_bytes:
         path.unlink()
         raise LimitError(
-            f"The files unpack to more than {limit_bytes} bytes.", remedy="Send them unpacked, or fewer of them."
+            f"The files unpack to more than {limit_bytes} bytes.",
+            remedy="Send them unpacked, or fewer of them.",
         )
     return written

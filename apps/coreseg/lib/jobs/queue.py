@@ -203,7 +203,9 @@ class JobQueue:
 
 
 def _never_begun() -> Cancelled:
-    return Cancelled("The question was cancelled before its turn came.", remedy="Ask it again if it is wanted.")
+    return Cancelled(
+        "The question was cancelled before its turn came.", remedy="Ask it again if it is wanted."
+    )
 
 
 def _where(error: Exception) -> str:

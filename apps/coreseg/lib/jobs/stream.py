@@ -25,7 +25,8 @@ def read_last_id(header: str | None) -> int:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_ID_DIGITS):
         raise InputError(
-            "`Last-Event-ID` is no event number.", remedy="Send back the last `id:` that came, or leave it out."
+            "`Last-Event-ID` is no event number.",
+            remedy="Send back the last `id:` that came, or leave it out.",
         )
     return int(text)
 
@@ -52,9 +53,7 @@ async def sse_stream(
         stop()
 
 
-async def until_closed(
-    log: EventLog, *, gone: Callable[[], Awaitable[bool]], look_s: float = 0.5
-) -> bool:
+async def until_closed(log: EventLog, *, gone: Callable[[], Awaitable[bool]], look_s: float = 0.5) -> bool:
     """Return True once the last event is there, False once nobody waits for it any more.
 
     Args:

@@ -74,7 +74,9 @@ def _read(
     values = read_params(params, model=model)
     app_instance().task(model)
     if label is not None:
-        raise InputError("The models of this server take no label file.", remedy="Send the request without `label`.")
+        raise InputError(
+            "The models of this server take no label file.", remedy="Send the request without `label`."
+        )
     if output == ResultType.dicom_seg:
         _check_dicom_seg(image, values)
     sent_along = save_upload(file.file, file.filename, folder=place) if file is not None else None
@@ -89,7 +91,9 @@ def _respond(job: Job, asked: Asked, output: ResultType | None, background_tasks
     store = app_instance().datastore()
     if output == ResultType.dicom_seg:
         source = _without_extension(store.get_image_uri(asked.image))
-        answer["dicom_seg"] = nifti_to_dicom_seg(source, answer["file"], asked.params["label_info"], use_itk=True)
+        answer["dicom_seg"] = nifti_to_dicom_seg(
+            source, answer["file"], asked.params["label_info"], use_itk=True
+        )
     return send_response(store, answer, output, background_tasks)
 
 

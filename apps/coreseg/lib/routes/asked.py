@@ -72,7 +72,9 @@ def check_asked(
         asked = Asked(model=model, image="", params=params, image_path=sent_along)
     elif session_id:
         session = find_session(session_id)
-        asked = Asked(model=model, image="", params=params, image_path=Path(session["image"]), session=session)
+        asked = Asked(
+            model=model, image="", params=params, image_path=Path(session["image"]), session=session
+        )
     elif image:
         if image not in app.datastore().list_images():
             raise NotFoundError(
