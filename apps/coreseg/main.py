@@ -19,12 +19,16 @@ from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
 import coreseg_core
+from coreseg_core.errors import NotFoundError
 from lib.asking import AnswerFiles
-from lib.errors import NotFoundError, spoken_errors
-from lib.infers.coreseg import CoreSegTask
+from lib.errors import spoken_errors
+from lib.found import image_path as find_image
+from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
 from lib.model import ServedModel
 from lib.routes.install import install
+from lib.sessions import SafeSessions
 from lib.settings import ServerSettings
+from lib.store import SafeStore
 from lib.watch import UNWATCHED, Watch
 
 
@@ -61,11 +65,29 @@ class CoreSegApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """Return the inference tasks by name."""
-        return {"coreseg": CoreSegTask(self.served_model, self.datastore, self.files)}
+        limits = self.server_settings.limits
+        tools = AskTools(model=self.served_model, store=self.datastore, files=self.files, limits=limits)
+        return {kind.name: CoreSegTask(kind, tools) for kind in (QUESTION, CLICKS)}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the ways to choose the next image by name."""
         return {"random": Random(), "first": First()}
+
+    def init_datastore(self) -> Datastore:
+        """Return the store: a folder that bears crashes, or what MONAI Label makes of an address."""
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        return SafeStore(
+            self.studies,
+            extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def _load_sessions(self, load: bool = False) -> SafeSessions | None:
+        if not load:
+            return None
+        return SafeSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY)
 
     def task(self, name: str) -> CoreSegTask:
         """Return the inference task of a name.
@@ -115,12 +137,7 @@ class CoreSegApp(MONAILabelApp):
         task = self.task(str(request.get("model", "")))
         image = str(request.get("image", ""))
         in_store = image_path is None
-        if in_store and image not in store.list_images():
-            raise NotFoundError(
-                "There is no such image in the studies of this server.",
-                remedy="Use an id that GET /datastore/?output=all lists under `objects`.",
-            )
-        path = store.get_image_uri(image) if image_path is None else image_path
+        path = find_image(store, image) if image_path is None else image_path
         # An image that was sent along has no name here: the one of its file may be a patient's.
         name = image if in_store else request.get("session", {}).get("name", "upload")
         file, params = task.answer(

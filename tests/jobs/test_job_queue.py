@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from pieces import NOTHING, Held, names, wait_for_end, wait_until
 
-from coreseg_core.errors import InputError
-from lib.errors import BusyError, NotFoundError
+from coreseg_core.errors import BusyError, InputError, NotFoundError
 from lib.jobs import Job, JobQueue, JobResult
 from lib.watch import Watch
 

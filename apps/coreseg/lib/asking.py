@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from coreseg_core.imaging import Volume, VolumeGeometry, read_volume, write_label
 from coreseg_core.imaging.slicing import placement_of
+from coreseg_core.limits import Limits
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding, slice_json
 from lib.model import ServedModel
 from lib.rle import mask_runs
@@ -47,14 +48,14 @@ class AnswerFiles:
         return path
 
 
-def read_image(path: Path, watch: Watch) -> Volume:
+def read_image(path: Path, watch: Watch, *, limits: Limits) -> Volume:
     """Return the image at `path`.
 
     Raises:
         CoreSegError: See `read_volume`.
     """
     with watch.stage("read"):
-        return read_volume(path)
+        return read_volume(path, limits=limits)
 
 
 def ask_volume(

@@ -4,52 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from traceback import walk_tb
 
 from fastapi import HTTPException
 
-from coreseg_core.errors import CoreSegError, InputError, ModelError
-
-
-class NotFoundError(InputError):
-    """Something the request names and this server does not have."""
-
-    code = "not_found"
-    http_status = 404
-
-
-class ForbiddenError(InputError):
-    """Something this server does for nobody."""
-
-    code = "forbidden"
-    http_status = 403
-
-
-class BusyError(ModelError):
-    """More work than this server takes on at once.
-
-    Args:
-        reason: As in `CoreSegError`.
-        remedy: As in `CoreSegError`.
-        retry_after_s: When it is worth to ask again.
-    """
-
-    code = "busy"
-
-    def __init__(self, reason: str, *, remedy: str, retry_after_s: int) -> None:
-        super().__init__(reason, remedy=remedy)
-        self.retry_after_s = retry_after_s
-
-
-class InternalError(CoreSegError):
-    """A fault of this program; what exactly is for the log, not for the client."""
-
-    code = "internal"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server failed at this request.", remedy="Look into its log, and report what stands there."
-        )
+from coreseg_core.errors import AccessError, BusyError, CoreSegError
 
 
 def error_json(error: CoreSegError) -> dict[str, str]:
@@ -57,12 +16,20 @@ def error_json(error: CoreSegError) -> dict[str, str]:
     return {"code": error.code, "reason": error.reason, "remedy": error.remedy}
 
 
+def error_headers(error: CoreSegError) -> dict[str, str]:
+    """Return the headers that go with an error."""
+    if isinstance(error, BusyError):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, AccessError):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
+
+
 def as_http(error: CoreSegError) -> HTTPException:
     """Return the only exception whose reason MONAI Label passes on to the client."""
-    headers: dict[str, Any] = {}
-    if isinstance(error, BusyError):
-        headers["Retry-After"] = str(error.retry_after_s)
-    return HTTPException(status_code=error.http_status, detail=error_json(error), headers=headers or None)
+    return HTTPException(
+        status_code=error.http_status, detail=error_json(error), headers=error_headers(error) or None
+    )
 
 
 @contextmanager
@@ -72,3 +39,9 @@ def spoken_errors() -> Iterator[None]:
         yield
     except CoreSegError as error:
         raise as_http(error) from error
+
+
+def where(error: BaseException) -> str:
+    """Return the kind of an exception and the line of code it comes from, without its message, which may quote."""
+    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in walk_tb(error.__traceback__)]
+    return f"{type(error).__name__} at {places[-1] if places else 'nowhere'}"

@@ -17,6 +17,7 @@ from coreseg_core.versions import resolve_current
 
 if TYPE_CHECKING:
     from coreseg_core.inference import SliceSegmenter
+    from coreseg_core.inference.cache import ByteLRU
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: Mapping[str, Device] = {"auto": "auto", "cpu": "cpu", "cuda": "cuda"}
@@ -107,6 +108,12 @@ class ServedModel:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""
         segmenter = self._segmenter
         return {"preset": self.preset} if segmenter is None else dict(segmenter.model_card)
+
+    @property
+    def caches(self) -> Mapping[str, ByteLRU[Any]]:
+        """What the loaded model keeps between questions, by name."""
+        segmenter = self._segmenter
+        return {} if segmenter is None else segmenter.answering.caches
 
     @property
     def loaded(self) -> bool:

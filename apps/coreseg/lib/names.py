@@ -73,3 +73,9 @@ def extension_of(file_name: str | None, allowed: tuple[str, ...] = IMAGE_EXTENSI
     if found is None:
         raise InputError("The file's ending is unknown.", remedy=f"Send {', '.join(allowed)}.")
     return found
+
+
+def ending_of(file_name: str | None) -> str:
+    """Return which known ending a file of any origin has; its content decides what it is, so there may be none."""
+    lower = (file_name or "").lower()
+    return next((ending for ending in (*IMAGE_EXTENSIONS, ".dcm") if lower.endswith(ending)), "")

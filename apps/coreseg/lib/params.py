@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from coreseg_core.errors import InputError
 from coreseg_core.imaging import VolumeGeometry
 from coreseg_core.prompts import clean_query
 from coreseg_core.record import REASONING_MODES, Query, Scope
+from lib.marks import Marks, read_marks
 from lib.names import label_tag
 from lib.records_layout import TAG_PREFIX
 from lib.strict_json import read_object
@@ -24,6 +25,8 @@ LABEL_EXTENSIONS = (".nii.gz", ".nrrd")
 # MONAI Label writes params over the request it has built, so these would point it at other files or tasks.
 RESERVED = frozenset({"model", "image", "image_id", "in_store", "label", "session", "description"})
 CLICK_MODEL = "coreseg_click"
+CLICK_QUESTION = "Is there a lesion here?"
+"""Asked where a reader clicks without words."""
 
 # What stock 3D Slicer shows in its Options table: an empty text is a cell to type in, a list is a box to
 # choose from whose first entry is the default.
@@ -34,6 +37,9 @@ OPTIONS: dict[str, Any] = {
     "axis": list(AXES),
     "reasoning": ["brief", "full", "none"],
 }
+
+# Clicks are drawn on a slice across k, the one that stock 3D Slicer names by its number.
+CLICK_OPTIONS: dict[str, Any] = {"query": "", "reasoning": OPTIONS["reasoning"]}
 
 _JOB_NAMES = {"model": "coreseg", "image": "", "session_id": ""}
 _NUMBER = re.compile(r"\s*(-?\d{1,9})\s*")
@@ -48,6 +54,7 @@ class AskParams:
         axis: An anatomical plane or an array axis, one of `AXES`.
         slices: `(start, stop)`, half-open, as asked for; None where the request names none.
         label_extension: How the answered label file is to end; None for what suits the image.
+        marks: The reader's clicks and boxes.
     """
 
     query: Query
@@ -55,6 +62,7 @@ class AskParams:
     axis: str
     slices: tuple[int, int] | None
     label_extension: str | None
+    marks: Marks = field(default_factory=Marks)
 
     def scope_in(self, geometry: VolumeGeometry) -> Scope:
         """Return the slices to look at in an image of this geometry.
@@ -66,14 +74,15 @@ class AskParams:
         count = geometry.shape_ijk[axis]
         if self.scope == "volume":
             return Scope(axis, 0, count)
-        if self.slices is None:
+        slices = self.slices or self._marked_slice(axis)
+        if slices is None:
             if count == 1:
                 return Scope(axis, 0, 1)
             raise InputError(
                 f"No slice is named; along {self.axis} this image has slices 0 to {count - 1}.",
                 remedy="Give `slice` as a number or as 'start:stop', or choose the scope 'volume'.",
             )
-        start, stop = self.slices
+        start, stop = slices
         if not 0 <= start < stop <= count:
             asked = str(start) if stop == start + 1 else f"{start}:{stop}"
             raise InputError(
@@ -81,6 +90,10 @@ class AskParams:
                 remedy="Count slices from 0; a range is 'start:stop' with start < stop, stop not included.",
             )
         return Scope(axis, start, stop)
+
+    def _marked_slice(self, axis: int) -> tuple[int, int] | None:
+        index = self.marks.slice_along(axis)
+        return None if index is None else (index, index + 1)
 
 
 def read_params(text: str | bytes, *, model: str = "coreseg") -> dict[str, Any]:
@@ -139,7 +152,7 @@ def read_job_request(body: bytes) -> JobRequest:
     return JobRequest(**names, params=checked_params(params, model=names["model"]))
 
 
-def parse_ask(request: Mapping[str, Any]) -> AskParams:
+def parse_ask(request: Mapping[str, Any], *, model: str = "coreseg") -> AskParams:
     """Return the checked question of a MONAI Label request; what is not named takes its default.
 
     Raises:
@@ -157,12 +170,25 @@ def parse_ask(request: Mapping[str, Any]) -> AskParams:
             "`slice` names a range while `scope` is 'slice'.",
             remedy="Choose the scope 'range', or give one number.",
         )
+    marks = read_marks(request)
+    if not marks.empty and scope != "slice":
+        raise InputError(
+            f"Clicks and boxes belong to one slice, while `scope` is {scope!r}.",
+            remedy="Choose the scope 'slice'.",
+        )
+    clicked = model == CLICK_MODEL
+    if clicked and marks.empty:
+        raise InputError(
+            "There is no click and no box.", remedy="Send `foreground`, `background`, `roi` or `boxes`."
+        )
     check_saving(request)
+    words = text if text.strip() or not clicked else CLICK_QUESTION
     return AskParams(
-        query=Query(clean_query(text), reasoning),  # type: ignore[arg-type]
+        query=Query(clean_query(words), reasoning),  # type: ignore[arg-type]
         scope=scope,  # type: ignore[arg-type]
-        axis=_choice(request, "axis", AXES, AXES[0]),
+        axis=_choice(request, "axis", AXES, "k" if clicked else AXES[0]),
         slices=slices,
+        marks=marks,
         label_extension=_choice(request, "result_extension", LABEL_EXTENSIONS, "") or None,
     )
 

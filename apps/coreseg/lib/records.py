@@ -7,7 +7,6 @@ write. Here each lesion has its own value, the one that the record names.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import numpy as np
 from monailabel.interfaces.datastore import Datastore
 from numpy.typing import NDArray
 
-from coreseg_core.checkpoint import replace_file
 from coreseg_core.imaging import VolumeGeometry, write_label
 from coreseg_core.record import FindingRecord
 from lib.records_layout import TAG_PREFIX
@@ -43,7 +41,5 @@ def keep_record(
         path = Path(place) / f"label{label_extension(geometry)}"
         write_label(path, labels, geometry)
         info = {"model": "coreseg", "params": {"label_names": names, "record": values}}
-        label_id = store.save_label(record.image_id, str(path), tag, info)
-    beside = Path(store.get_label_uri(label_id, tag)).with_name(f"{label_id}.json")
-    replace_file(beside, (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        store.save_label(record.image_id, str(path), tag, info)
     return tag

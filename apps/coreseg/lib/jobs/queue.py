@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
 
-from coreseg_core.errors import Cancelled, CoreSegError, InputError
-from lib.errors import BusyError, InternalError, NotFoundError
+from coreseg_core.errors import BusyError, Cancelled, CoreSegError, InputError, InternalError, NotFoundError
+from lib.errors import where
 from lib.jobs.job import Job, Work
 
 CAPACITY = 32
@@ -174,7 +174,7 @@ class JobQueue:
             job.fail(error)
         except Exception as error:
             # The queue outlives whatever a job runs into. The message may quote what was asked: the kind must do.
-            _log.error("A job of kind %s failed: %s", job.kind, _where(error))
+            _log.error("A job of kind %s failed: %s", job.kind, where(error))
             job.fail(InternalError())
         else:
             job.end(result)
@@ -206,12 +206,3 @@ def _never_begun() -> Cancelled:
     return Cancelled(
         "The question was cancelled before its turn came.", remedy="Ask it again if it is wanted."
     )
-
-
-def _where(error: Exception) -> str:
-    """Return the kind of an exception and the line of code it comes from, without its message."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "nowhere"
-    return f"{type(error).__name__} at {place}"

@@ -10,10 +10,9 @@ from typing import Any, cast
 from monailabel.interfaces.utils.app import app_instance
 
 from coreseg_core.errors import InputError
-from lib.errors import NotFoundError
+from lib.found import image_path, session_not_found
 from lib.jobs import JobResult
 from lib.jobs.job import Work
-from lib.names import is_session_id
 from lib.watch import Watch
 
 
@@ -76,11 +75,7 @@ def check_asked(
             model=model, image="", params=params, image_path=Path(session["image"]), session=session
         )
     elif image:
-        if image not in app.datastore().list_images():
-            raise NotFoundError(
-                "There is no such image in the studies of this server.",
-                remedy="Use an id that GET /datastore/?output=all lists under `objects`.",
-            )
+        image_path(app.datastore(), image)
         asked = Asked(model=model, image=image, params=params)
     else:
         raise InputError(
@@ -96,11 +91,8 @@ def find_session(session_id: str) -> dict[str, Any]:
     Raises:
         NotFoundError: There is none, or it has ended.
     """
-    # Its id names a folder, so one of another form is not even looked up.
     sessions = app_instance().sessions()
-    found = sessions.get_session(session_id) if sessions is not None and is_session_id(session_id) else None
+    found = sessions.get_session(session_id) if sessions is not None else None
     if not found:
-        raise NotFoundError(
-            "There is no such session, or it has ended.", remedy="Make one with PUT /session/."
-        )
+        raise session_not_found()
     return cast(dict[str, Any], found.to_json())

@@ -1,19 +1,41 @@
-"""Putting this app's routes into MONAI Label's server, before its own, and what they share beside them."""
+"""Putting this app's gate and routes into MONAI Label's server, before its own, and what they share beside them."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC
+from starlette.middleware import Middleware
 
+from coreseg_core.errors import InputError
+from lib.errors import error_json
+from lib.guard import Guard
 from lib.jobs import JobQueue
-from lib.routes import answers, jobs, status
+from lib.metrics import Metrics
+from lib.routes import answers, datastore, jobs, sessions, status, tasks
 from lib.settings import ServerSettings
 
-ROUTERS: tuple[APIRouter, ...] = (answers.router, jobs.router, status.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    tasks.router,
+    answers.router,
+    datastore.router,
+    sessions.router,
+    jobs.router,
+    status.router,
+)
+# They log what clients send, names of files and images among it.
+_TALKATIVE = (
+    "monailabel.endpoints",
+    "monailabel.utils.sessions",
+    "monailabel.tasks",
+    "monailabel.interfaces.app",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,26 +45,51 @@ class Shared:
     Attributes:
         settings: As the server was started with.
         queue: The one way to the device.
+        metrics: Since the server was started.
     """
 
     settings: ServerSettings
     queue: JobQueue
+    metrics: Metrics
 
 
 def install(chosen: ServerSettings, *, device: str) -> None:
-    """Put these routes before MONAI Label's own; does nothing in its task processes, where no server runs.
+    """Put gate and routes before MONAI Label's own; does nothing in its task processes, where no server runs.
 
     Args:
         chosen: Settings of the server.
         device: What stands behind the queue.
     """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     loaded = sys.modules.get("monailabel.app")
     if loaded is None:
         return
     server: FastAPI = loaded.app
     if getattr(server.state, "coreseg", None) is None:
-        server.state.coreseg = Shared(settings=chosen, queue=JobQueue(device=device, capacity=chosen.queue))
+        metrics = Metrics()
+        queue = JobQueue(device=device, capacity=chosen.queue, on_end=metrics.job_ended)
+        server.state.coreseg = Shared(settings=chosen, queue=queue, metrics=metrics)
+        _put_gate(server, server.state.coreseg)
     _put_first(server)
+
+
+def _put_gate(server: FastAPI, shared: Shared) -> None:
+    server.user_middleware.insert(0, Middleware(Guard, chosen=shared.settings, metrics=shared.metrics))
+    server.exception_handlers[RequestValidationError] = _say_what_is_wrong
+    # The app is made while the server starts: what it passes requests to is built anew, these included.
+    server.middleware_stack = None
+
+
+async def _say_what_is_wrong(request: Request, error: Exception) -> JSONResponse:
+    """Return a 422 in the form of every other error; the values that were sent are not repeated."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    places = sorted({".".join(str(part) for part in fault["loc"])[:60] for fault in faults})
+    told = InputError(
+        f"The request has a wrong or missing {', '.join(places) or 'value'}.",
+        remedy="GET /openapi.json says what each route takes.",
+    )
+    return JSONResponse({"detail": error_json(told)}, status_code=422)
 
 
 def _put_first(server: FastAPI) -> None:
