@@ -20,7 +20,6 @@ from monailabel.tasks.activelearning.random import Random
 
 import coreseg_core
 from coreseg_core.errors import NotFoundError
-from lib.asking import AnswerFiles
 from lib.errors import spoken_errors
 from lib.found import image_path as find_image
 from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
@@ -52,7 +51,6 @@ class CoreSegApp(MONAILabelApp):
             versions_dir=Path(conf.get("versions", Path(app_dir) / "model" / "versions")),
             device=conf.get("device", "auto"),
         )
-        self.files = AnswerFiles()
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -66,7 +64,7 @@ class CoreSegApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         """Return the inference tasks by name."""
         limits = self.server_settings.limits
-        tools = AskTools(model=self.served_model, store=self.datastore, files=self.files, limits=limits)
+        tools = AskTools(model=self.served_model, store=self.datastore, limits=limits)
         return {kind.name: CoreSegTask(kind, tools) for kind in (QUESTION, CLICKS)}
 
     def init_strategies(self) -> dict[str, Strategy]:

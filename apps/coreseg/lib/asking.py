@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from coreseg_core.imaging.slicing import placement_of
 from coreseg_core.limits import Limits
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding, slice_json
 from lib.model import ServedModel
+from lib.passing import process_folder
 from lib.rle import mask_runs
 from lib.watch import Watch, stop_if_asked
 
@@ -35,17 +35,11 @@ class Answer:
     volume: Volume
 
 
-class AnswerFiles:
-    """A passing folder for label files on their way to clients; it goes with the process."""
-
-    def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="coreseg-", ignore_cleanup_errors=True)
-
-    def write(self, labels: NDArray[np.uint8], geometry: VolumeGeometry, *, extension: str) -> Path:
-        """Return a new label file; its name carries nothing of the image's."""
-        path = Path(self._folder.name) / f"label-{secrets.token_hex(8)}{extension}"
-        write_label(path, labels, geometry)
-        return path
+def write_passing_label(labels: NDArray[np.uint8], geometry: VolumeGeometry, *, extension: str) -> Path:
+    """Return a new label file on its way to a client; its name carries nothing of the image's."""
+    path = process_folder() / f"label-{secrets.token_hex(8)}{extension}"
+    write_label(path, labels, geometry)
+    return path
 
 
 def read_image(path: Path, watch: Watch, *, limits: Limits) -> Volume:

@@ -7,15 +7,13 @@ write. Here each lesion has its own value, the one that the record names.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 from monailabel.interfaces.datastore import Datastore
 from numpy.typing import NDArray
 
 from coreseg_core.imaging import VolumeGeometry, write_label
 from coreseg_core.record import FindingRecord
+from lib.passing import passing_folder
 from lib.records_layout import TAG_PREFIX
 
 
@@ -37,8 +35,8 @@ def keep_record(
     tag = TAG_PREFIX + record.id
     values = record.to_json()
     names = {f"lesion {lesion.id}": lesion.label_value for lesion in record.lesions}
-    with tempfile.TemporaryDirectory(prefix="coreseg-") as place:
-        path = Path(place) / f"label{label_extension(geometry)}"
+    with passing_folder() as place:
+        path = place / f"label{label_extension(geometry)}"
         write_label(path, labels, geometry)
         info = {"model": "coreseg", "params": {"label_names": names, "record": values}}
         store.save_label(record.image_id, str(path), tag, info)

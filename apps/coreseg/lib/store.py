@@ -7,7 +7,6 @@ written it, changed under a lock, and replaced in one step, so that no process u
 from __future__ import annotations
 
 import json
-import logging
 import os
 import secrets
 import shutil
@@ -35,8 +34,6 @@ from lib.store_index import (
 
 _INCOMING = ".incoming-"
 _STALE_S = 3600
-# Its messages name images and their paths.
-logging.getLogger("monailabel.datastore.local").setLevel(logging.CRITICAL)
 
 
 class SafeStore(LocalDatastore):

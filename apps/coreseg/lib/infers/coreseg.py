@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from coreseg_core.imaging import Volume, extract_slice
 from coreseg_core.limits import Limits
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
-from lib.asking import AnswerFiles, ask_volume, read_image
+from lib.asking import ask_volume, read_image, write_passing_label
 from lib.errors import spoken_errors
 from lib.model import ServedModel
 from lib.params import CLICK_MODEL, CLICK_OPTIONS, OPTIONS, AskParams, parse_ask
@@ -71,13 +71,11 @@ class AskTools:
     Attributes:
         model: Answers.
         store: Returns where answers about images of the store are kept.
-        files: Takes labels on their way to clients.
         limits: What may be read.
     """
 
     model: ServedModel
     store: Callable[[], Datastore]
-    files: AnswerFiles
     limits: Limits
 
 
@@ -141,7 +139,7 @@ class CoreSegTask(InferTask):
         with watch.stage("write"):
             lesions = (answer.labels > 0).astype(np.uint8)
             extension = ask.label_extension or label_extension(geometry)
-            path = tools.files.write(lesions, geometry, extension=extension)
+            path = write_passing_label(lesions, geometry, extension=extension)
             if request.get("in_store"):
                 keep_record(tools.store(), record=answer.record, labels=answer.labels, geometry=geometry)
         return str(path), answer_json(answer.record)

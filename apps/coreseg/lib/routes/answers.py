@@ -6,7 +6,6 @@ model and label. Here nothing waits but the request itself; a client that leaves
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +22,7 @@ from lib.errors import as_http, spoken_errors
 from lib.jobs import Job, JobQueue
 from lib.jobs.stream import until_closed
 from lib.params import read_params
+from lib.passing import passing_folder
 from lib.routes.asked import Asked, check_asked
 from lib.uploads import save_upload
 
@@ -43,10 +43,10 @@ async def infer(
 ) -> Any:
     """Answer a question about an image of the store, of a session, or sent along."""
     queue: JobQueue = request.app.state.coreseg.queue
-    with tempfile.TemporaryDirectory(prefix="coreseg-", ignore_cleanup_errors=True) as place:
+    with passing_folder() as place:
         with spoken_errors():
             asked = await run_in_threadpool(
-                _read, model, image, session_id, params, file, label, output, Path(place)
+                _read, model, image, session_id, params, file, label, output, place
             )
             job = queue.submit(asked.work(), kind=model)
         if not await until_closed(job.events, gone=request.is_disconnected):

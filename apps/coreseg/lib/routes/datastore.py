@@ -5,9 +5,6 @@ What only reads is MONAI Label's own.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +16,7 @@ from coreseg_core.imaging import read_label, read_volume
 from lib.errors import spoken_errors
 from lib.found import image_path
 from lib.names import LABEL_EXTENSIONS, extension_of, image_id, label_tag
+from lib.passing import passing_folder
 from lib.records_layout import TAG_PREFIX
 from lib.settings import ServerSettings
 from lib.strict_json import read_object
@@ -36,7 +34,7 @@ def add_image(
     params: Annotated[str, Form()] = "{}",
 ) -> dict[str, Any]:
     """Add an image that can be read; its id is `image`, or its file's name without the ending."""
-    with spoken_errors(), _passing_folder() as place:
+    with spoken_errors(), passing_folder() as place:
         info = read_object(params, what="`params`")
         ending = extension_of(file.filename)
         name = image or Path((file.filename or "").replace("\\", "/")).name[: -len(ending)]
@@ -72,7 +70,7 @@ def save_label(
 ) -> dict[str, Any]:
     """Save a label that lies on the grid of its image."""
     app = app_instance()
-    with spoken_errors(), _passing_folder() as place:
+    with spoken_errors(), passing_folder() as place:
         info = read_object(params, what="`params`")
         _check_tag(tag or "final")
         source = image_path(app.datastore(), image)
@@ -116,10 +114,3 @@ def _check_tag(tag: str) -> None:
 def _chosen(request: Request) -> ServerSettings:
     chosen: ServerSettings = request.app.state.coreseg.settings
     return chosen
-
-
-@contextmanager
-def _passing_folder() -> Iterator[Path]:
-    """Yield a folder that goes with what was sent."""
-    with tempfile.TemporaryDirectory(prefix="coreseg-", ignore_cleanup_errors=True) as place:
-        yield Path(place)

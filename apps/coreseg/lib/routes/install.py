@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 
@@ -18,8 +17,10 @@ from lib.errors import error_json
 from lib.guard import Guard
 from lib.jobs import JobQueue
 from lib.metrics import Metrics
-from lib.routes import answers, datastore, jobs, sessions, status, tasks
+from lib.quiet import keep_names_out_of_logs
+from lib.routes import answers, datastore, jobs, sessions, status, stock, tasks
 from lib.settings import ServerSettings
+from lib.stopping import end_jobs_on_signals
 
 ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
@@ -28,13 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sessions.router,
     jobs.router,
     status.router,
-)
-# They log what clients send, names of files and images among it.
-_TALKATIVE = (
-    "monailabel.endpoints",
-    "monailabel.utils.sessions",
-    "monailabel.tasks",
-    "monailabel.interfaces.app",
+    stock.router,
 )
 
 
@@ -60,8 +55,7 @@ def install(chosen: ServerSettings, *, device: str) -> None:
         chosen: Settings of the server.
         device: What stands behind the queue.
     """
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    keep_names_out_of_logs()
     loaded = sys.modules.get("monailabel.app")
     if loaded is None:
         return
@@ -71,6 +65,7 @@ def install(chosen: ServerSettings, *, device: str) -> None:
         queue = JobQueue(device=device, capacity=chosen.queue, on_end=metrics.job_ended)
         server.state.coreseg = Shared(settings=chosen, queue=queue, metrics=metrics)
         _put_gate(server, server.state.coreseg)
+        end_jobs_on_signals(queue)
     _put_first(server)
 
 
@@ -98,7 +93,8 @@ def _put_first(server: FastAPI) -> None:
     earlier = getattr(state, "coreseg_routes", [])
     others = [route for route in routes if not any(route is ours for ours in earlier)]
     routes[:] = others
-    for router in ROUTERS:
+    remote = settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://"))
+    for router in ROUTERS if remote else (*ROUTERS, stock.without_dicomweb):
         server.include_router(
             router,
             prefix=settings.MONAI_LABEL_API_STR,

@@ -1,10 +1,8 @@
-"""MONAI Label's routes that start something by name: the name is looked up first, and nothing overwrites it.
-
-And those that have no business here: weights and slides come and go by other ways.
-"""
+"""MONAI Label's routes that start something by name: the name is looked up first, and nothing overwrites it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import Annotated, Any
 
@@ -13,8 +11,10 @@ from monailabel.endpoints import activelearning, batch_infer, scoring, train
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.interfaces.utils.app import app_instance
 
-from coreseg_core.errors import ForbiddenError, InputError, NotFoundError
+from coreseg_core.errors import InputError, LimitError, NotFoundError
 from lib.errors import spoken_errors
+
+MAX_PARAMS_BYTES = 64 * 1024
 
 router = APIRouter()
 Params = Annotated[dict[str, Any] | None, Body()]
@@ -62,29 +62,6 @@ def start_scoring(method: str, params: Params = None, run_sync: bool = False) ->
         return scoring.run_method(method, params, run_sync)
 
 
-@router.put("/model/{model}", tags=["Model"], summary="Refused: weights come by versions")
-@router.delete("/model/{model}", tags=["Model"], summary="Refused: weights come by versions")
-@router.get("/model/{model}", tags=["Model"], summary="Refused: weights come by versions")
-@router.get("/model/info/{model}", tags=["Model"], summary="Refused: weights come by versions")
-def refuse_weights(model: str) -> None:
-    """Refuse: whoever may ask questions may not exchange what answers them."""
-    with spoken_errors():
-        raise ForbiddenError(
-            "Weights are neither given nor taken over HTTP.",
-            remedy="Whoever runs the server chooses among the folders of its versions.",
-        )
-
-
-@router.post("/infer/wsi/{model}", tags=["Infer"], summary="Refused: no slides")
-@router.post("/infer/wsi_v2/{model}", tags=["Infer"], summary="Refused: no slides")
-def refuse_slides(model: str) -> None:
-    """Refuse: no model here was made for slides of tissue."""
-    with spoken_errors():
-        raise NotFoundError(
-            "The models of this server read no slides of tissue.", remedy="Use POST /infer/{model}."
-        )
-
-
 def _check(what: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise NotFoundError(
@@ -98,3 +75,7 @@ def _check_params(params: dict[str, Any] | None, reserved: set[str]) -> None:
         raise InputError(
             f"The body may not set {', '.join(taken)}.", remedy="Name them in the address of the request."
         )
+    # The body travels to the task's process as one argument, which has a limit; beyond it the task never begins.
+    size = len(json.dumps(params))
+    if size > MAX_PARAMS_BYTES:
+        raise LimitError(f"The body has {size} bytes, limit {MAX_PARAMS_BYTES}.", remedy="Send less at once.")
