@@ -22,6 +22,7 @@ from coreseg_core.models.adapter import SemanticPromptAdapter
 from coreseg_core.models.build import build_language
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import LanguageModel
+from coreseg_core.models.preset import Preset
 from coreseg_core.models.segmenter import SamSegmenter
 
 PRESENT = "<answer>The liver tumor is here, it has mask <seg>"
@@ -53,8 +54,15 @@ def segmenter_that_says(
         tokenizer: The tokenizer file.
         check_words: As in `SliceSegmenter`.
     """
+    model = model_that_says(reply, small_lite(), parts=parts, tokenizer=tokenizer)
+    card = {"preset": "lite", "version": "spelled", "sha256": "0" * 64}
+    answering = Answering(model, fingerprint="0" * 64)
+    return SliceSegmenter(answering, model_card=card, check_words=check_words)
+
+
+def model_that_says(reply: str, preset: Preset, *, parts: SamSegmenter, tokenizer: Path) -> CoreSegModel:
+    """Return the model behind `segmenter_that_says`, of any preset of the `lite` make."""
     torch.manual_seed(0)
-    preset = small_lite()
     language = build_language(preset.language, preset.visual_tokens, tokenizer=tokenizer, segmenter=parts)
     _spell(language, reply)
     spec = preset.adapter
@@ -68,10 +76,7 @@ def segmenter_that_says(
     last = adapter.out[1]
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    model = CoreSegModel(preset, language=language, adapter=adapter, segmenter=parts).eval()
-    card = {"preset": "lite", "version": "spelled", "sha256": "0" * 64}
-    answering = Answering(model, fingerprint="0" * 64)
-    return SliceSegmenter(answering, model_card=card, check_words=check_words)
+    return CoreSegModel(preset, language=language, adapter=adapter, segmenter=parts).eval()
 
 
 @torch.no_grad()

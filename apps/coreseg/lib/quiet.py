@@ -10,6 +10,7 @@ _TALKATIVE = (
     "monailabel.endpoints",
     "monailabel.interfaces.app",
     "monailabel.tasks",
+    "monailabel.utils.async_tasks",
     "monailabel.utils.sessions",
 )
 _PATH = 2

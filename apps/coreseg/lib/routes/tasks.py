@@ -71,6 +71,8 @@ def _check(what: str, name: str, known: Collection[str]) -> None:
 
 
 def _check_params(params: dict[str, Any] | None, reserved: set[str]) -> None:
+    # The last one would put a folder on the import path of the task's process.
+    reserved = reserved | {"bundle_path"}
     if taken := sorted(reserved & (params or {}).keys()):
         raise InputError(
             f"The body may not set {', '.join(taken)}.", remedy="Name them in the address of the request."
