@@ -14,20 +14,24 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
 import coreseg_core
 from coreseg_core.errors import NotFoundError
+from lib.batch import BatchQuestions
 from lib.errors import spoken_errors
 from lib.found import image_path as find_image
 from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
 from lib.model import ServedModel
 from lib.routes.install import install
+from lib.scoring import AgreementByOutcome, DiceOfLabels
 from lib.sessions import SafeSessions
 from lib.settings import ServerSettings
 from lib.store import SafeStore
+from lib.strategies import strategies
 from lib.watch import UNWATCHED, Watch
 
 
@@ -37,10 +41,13 @@ class CoreSegApp(MONAILabelApp):
     `--conf` keys: `preset` (default `lite`), `weights` (a folder, in place of what ships with the preset),
     `base` (folder or hub id of the published weights that `core-seg-3b` stands on, default the environment variable
     `CORESEG_BASE_WEIGHTS`), `device` (default `auto`), `versions` (folder of fine-tuned versions, default
-    `model/versions` here), `tracking` (default `false`: no MLflow), and those of `ServerSettings`.
+    `model/versions` here), `tracking` (default `false`: no MLflow), `auto_scoring` (default `false`), and
+    those of `ServerSettings`.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
+        # It would start a process for each method at every sample and label.
+        settings.MONAI_LABEL_AUTO_UPDATE_SCORING = conf.get("auto_scoring", "false").lower() == "true"
         # MONAI Label's own default is an MLflow file store, which today's MLflow refuses.
         settings.MONAI_LABEL_TRACKING_ENABLED = conf.get("tracking", "false").lower() == "true"
         self.server_settings = ServerSettings.read(conf, os.environ)
@@ -69,7 +76,18 @@ class CoreSegApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the ways to choose the next image by name."""
+        if isinstance(self._datastore, SafeStore):
+            return strategies()
         return {"random": Random(), "first": First()}
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        """Return the ways to compare answers with submitted labels by name."""
+        limits = self.server_settings.limits
+        return {"dice": DiceOfLabels(limits=limits), "agreement": AgreementByOutcome(limits=limits)}
+
+    def init_batch_infer(self) -> BatchQuestions:
+        """Return what asks many images."""
+        return BatchQuestions(self.served_model.current_sha256)
 
     def init_datastore(self) -> Datastore:
         """Return the store: a folder that bears crashes, or what MONAI Label makes of an address."""

@@ -15,29 +15,27 @@ from coreseg_core.models.build import best_encoder_dtype, build_segmenter
 from coreseg_core.models.load import TOKENIZER_NAME
 from coreseg_core.models.preset import load_preset
 from coreseg_core.phantoms.demo import write_demo
-from coreseg_core.versions import Provenance, publish_version
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, tokenizer_file: Path) -> Iterator[Server]:
-    """Yield the app with the demo studies and one truncated image; it sees a liver tumor on every slice.
-
-    A version `absent`, not current, sees none.
-    """
-    lite = load_preset("lite")
+def weights(tmp_path_factory: pytest.TempPathFactory, tokenizer_file: Path) -> Path:
+    """Return a folder of two weight folders: `present` sees a liver tumor on every slice, `absent` on none."""
+    lite, place = load_preset("lite"), tmp_path_factory.mktemp("weights")
     parts = build_segmenter(lite, encoder_dtype=best_encoder_dtype()).eval()
-    place, versions = tmp_path_factory.mktemp("weights") / "spelled", tmp_path_factory.mktemp("versions")
-    tokenizer = {TOKENIZER_NAME: tokenizer_file.read_bytes()}
+    for name, reply in (("present", PRESENT), ("absent", ABSENT)):
+        tensors = model_that_says(reply, lite, parts=parts, tokenizer=tokenizer_file).trained_state()
+        facts = {"preset": "lite", "version": name, "state": "accepted"}
+        save_weights(place / name, tensors, facts, files={TOKENIZER_NAME: tokenizer_file.read_bytes()})
+    return place
 
-    tensors = model_that_says(PRESENT, lite, parts=parts, tokenizer=tokenizer_file).trained_state()
-    save_weights(place, tensors, {"preset": "lite", "version": "v0"}, files=tokenizer)
-    tensors = model_that_says(ABSENT, lite, parts=parts, tokenizer=tokenizer_file).trained_state()
-    absent = publish_version(versions, tensors, Provenance(preset="lite", state="accepted"), files=tokenizer)
-    absent.rename(versions / "absent")
 
-    store = tmp_path_factory.mktemp("studies")
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Server]:
+    """Yield the app with the demo studies and one truncated image; the version `absent` is not current."""
+    store = tmp_path_factory.mktemp("store") / "studies"
+    store.mkdir()
     index = json.loads(write_demo(store).read_bytes())
     (store / "broken.nii.gz").write_bytes((store / "demo_ct_liver.nii.gz").read_bytes()[:2000])
-    conf = {"weights": str(place), "versions": str(versions)}
+    conf = {"weights": str(weights / "present"), "versions": str(weights)}
     with serve(store, tmp_path_factory.mktemp("sessions"), conf=conf) as http:
-        yield Server(http=http, store=store, versions=versions, studies=tuple(index["studies"]))
+        yield Server(http=http, store=store, versions=weights, studies=tuple(index["studies"]))

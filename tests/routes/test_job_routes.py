@@ -167,5 +167,5 @@ def test_the_counters_tell_what_was_asked_and_name_nobody(server: Server) -> Non
     assert 'coreseg_jobs_total{kind="coreseg",state="done"}' in text
     assert 'coreseg_outcomes_total{outcome="' in text
     assert 'coreseg_cache_hits_total{cache="embedding"}' in text
-    assert 'version="v0"' in text
+    assert 'version="present"' in text
     assert "demo_ct" not in text

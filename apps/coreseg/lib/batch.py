@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
@@ -15,9 +15,12 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from coreseg_core.errors import CoreSegError, InputError
 from coreseg_core.prompts import clean_query
 from lib.errors import error_json
-from lib.kept import records_of
+from lib.kept import kept_answers
+from lib.params import parse_ask
 
 MAX_QUESTIONS = 32
+
+_OF_THE_BATCH = ("queries", "query", "images", "slice", "max_batch_size", "save_label")
 
 _log = logging.getLogger(__name__)
 Infer = Callable[[dict[str, Any], Datastore], Mapping[str, Any]]
@@ -46,9 +49,11 @@ class BatchQuestions(BatchInferTask):
 
         A failure ends its piece, not the batch. With one question the labels are also saved under `label_tag`.
         """
-        asked = {**request, "scope": request.get("scope", "volume")}
+        asked = _of_each(request)
         queries = read_queries(request)
-        images = sorted(self.get_images(request, datastore))[: int(request.get("max_batch_size") or 0) or None]
+        images = sorted(self.get_images(request, datastore))[
+            : int(request.get("max_batch_size") or 0) or None
+        ]
         pieces = [Piece(image, query) for image in images for query in queries]
         sha256 = self._weights_sha256()
         result: dict[str, dict[str, Any]] = {image: {} for image in images}
@@ -60,6 +65,30 @@ class BatchQuestions(BatchInferTask):
             # What MONAI Label shows of a batch are its last lines; they number images and do not name them.
             _log.info("%d of %d: %s", number, len(pieces), told.get("outcome") or told["code"])
         return result
+
+
+class Checked(Protocol):
+    """A task that knows what it can be asked."""
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Return nothing for params that can be asked."""
+        ...
+
+
+def check_batch(task: Checked, request: Mapping[str, Any]) -> None:
+    """Return nothing for a batch that can begin.
+
+    Raises:
+        InputError: A question is missing, or is one that the task cannot be asked.
+    """
+    for query in read_queries(request):
+        task.check({**_of_each(request), "query": query})
+
+
+def _of_each(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a batch asks of every image."""
+    asked = {key: value for key, value in request.items() if key not in _OF_THE_BATCH}
+    return {"scope": "volume", **asked}
 
 
 def read_queries(request: Mapping[str, Any]) -> list[str]:
@@ -80,9 +109,8 @@ def read_queries(request: Mapping[str, Any]) -> list[str]:
 def _answer(
     piece: Piece, asked: Mapping[str, Any], store: Datastore, infer: Infer, *, save: bool
 ) -> dict[str, Any]:
-    request = {key: value for key, value in asked.items() if key not in ("queries", "images", "slice")}
     try:
-        answered = infer({**request, "image": piece.image, "query": piece.query, "save_label": save}, store)
+        answered = infer({**asked, "image": piece.image, "query": piece.query, "save_label": save}, store)
     except HTTPException as error:
         return dict(error.detail) if isinstance(error.detail, dict) else {"code": "error", "reason": ""}
     except CoreSegError as error:
@@ -95,10 +123,14 @@ def _answered_before(
     store: Datastore, piece: Piece, asked: Mapping[str, Any], sha256: str
 ) -> dict[str, Any] | None:
     """Return what a record of the same question, extent and weights says."""
-    for record in reversed(records_of(store, piece.image)):
-        extent = record.get("asked")
-        same = record.get("query") == piece.query and record.get("model", {}).get("sha256") == sha256
-        if same and extent == asked["scope"]:
+    extent = parse_ask({**asked, "query": piece.query}).extent
+    for kept in reversed(kept_answers(store, piece.image)):
+        record = kept.record
+        if (record.get("query"), kept.extent, record.get("model", {}).get("sha256")) == (
+            piece.query,
+            extent,
+            sha256,
+        ):
             return _told(record)
     return None
 

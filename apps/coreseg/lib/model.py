@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from coreseg_core.checkpoint import WEIGHTS_NAME, read_manifest
 from coreseg_core.errors import InputError
 from coreseg_core.imaging import Volume
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
@@ -103,6 +104,19 @@ class ServedModel:
                 on_token=on_token,
                 should_stop=should_stop,
             )
+
+    def current_sha256(self) -> str:
+        """Return the hash of the weights that answer the next question, without reading them.
+
+        Raises:
+            CheckpointError: There are none, or `current.json` names another version than was chosen.
+        """
+        folder = resolve_current(self._versions_dir, self._weights)
+        if folder is None:
+            from coreseg_core.models.load import packaged_folder
+
+            folder = packaged_folder(self.preset)
+        return str(read_manifest(folder)["files"][WEIGHTS_NAME]["sha256"])
 
     def card(self) -> Mapping[str, Any]:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""

@@ -64,6 +64,12 @@ class AskParams:
     label_extension: str | None
     marks: Marks = field(default_factory=Marks)
 
+    @property
+    def extent(self) -> str:
+        """What is looked at and how, in one line: the same words mean the same slices of the same image."""
+        place = "all" if self.scope == "volume" else str(self.slices)
+        return f"{self.scope} {self.axis} {place} {self.query.reasoning}{' marked' if not self.marks.empty else ''}"
+
     def scope_in(self, geometry: VolumeGeometry) -> Scope:
         """Return the slices to look at in an image of this geometry.
 

@@ -23,7 +23,12 @@ def label_extension(geometry: VolumeGeometry) -> str:
 
 
 def keep_record(
-    store: Datastore, *, record: FindingRecord, labels: NDArray[np.uint8], geometry: VolumeGeometry
+    store: Datastore,
+    *,
+    record: FindingRecord,
+    labels: NDArray[np.uint8],
+    geometry: VolumeGeometry,
+    extent: str,
 ) -> str:
     """Save an answer's label and record in the store and return their tag.
 
@@ -31,6 +36,7 @@ def keep_record(
         record: Of an image that the store has.
         labels: (i, j, k), one value a lesion.
         geometry: Of the image.
+        extent: As in `AskParams`.
     """
     tag = TAG_PREFIX + record.id
     values = record.to_json()
@@ -38,6 +44,6 @@ def keep_record(
     with passing_folder() as place:
         path = place / f"label{label_extension(geometry)}"
         write_label(path, labels, geometry)
-        info = {"model": "coreseg", "params": {"label_names": names, "record": values}}
+        info = {"model": "coreseg", "extent": extent, "params": {"label_names": names, "record": values}}
         store.save_label(record.image_id, str(path), tag, info)
     return tag

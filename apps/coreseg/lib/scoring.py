@@ -78,9 +78,7 @@ def agreement(record: Mapping[str, Any], lesions_ijk: NDArray[np.bool_]) -> Coun
 
 def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     outcomes = sorted({outcome for outcome, _ in counts})
-    return {
-        outcome: {truth: counts[outcome, truth] for truth in ("lesion", "none")} for outcome in outcomes
-    }
+    return {outcome: {truth: counts[outcome, truth] for truth in ("lesion", "none")} for outcome in outcomes}
 
 
 def _lesions(store: Datastore, image: str, tag: str, limits: Limits) -> NDArray[np.bool_]:

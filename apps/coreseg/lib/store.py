@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from lib.store_index import (
     found_objects,
     known_extension,
     lay_record,
+    read_lease,
     read_record,
 )
 
@@ -214,6 +215,32 @@ class SafeStore(LocalDatastore):
         """
         with self._changing() as index:
             _label(_entry_to_change(index, label_id), label_tag).info.update(info)
+
+    def lend(self, images: Sequence[str], reader: str, *, now_s: float, for_s: float) -> str | None:
+        """Return the first image that is lent to nobody else, lent to the reader from now on; None if there is none.
+
+        Args:
+            images: In the order of preference; those that the reader has already come last, the oldest first.
+            reader: Who asks; one without a name takes what is free and lends nothing.
+            now_s: Seconds since 1970.
+            for_s: How long it is lent.
+        """
+        with self._changing() as index:
+            free: list[str] = []
+            own: list[tuple[float, str]] = []
+            for image in images:
+                holder, until_s = (
+                    read_lease(index.objects[image].image.info) if image in index.objects else ("", 0)
+                )
+                if until_s <= now_s or not holder:
+                    free.append(image)
+                elif holder == reader:
+                    own.append((until_s, image))
+            chosen = free[0] if free else min(own)[1] if own else None
+            if chosen is not None and reader:
+                lease = {"reader": reader, "until_s": now_s + for_s}
+                _entry_to_change(index, chosen).image.info["lease"] = lease
+        return chosen
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """Return what is known of a label, with the record beside it; nothing where there is no such label."""

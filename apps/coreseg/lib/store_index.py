@@ -83,6 +83,14 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
+def read_lease(info: Mapping[str, Any]) -> tuple[str, float]:
+    """Return who has an image and until when, in seconds since 1970; an empty name where nobody has it."""
+    lease = info.get("lease")
+    if not isinstance(lease, Mapping) or not isinstance(lease.get("until_s"), int | float):
+        return "", 0.0
+    return str(lease.get("reader", "")), float(lease["until_s"])
+
+
 def _in_order(index: LocalDatastoreModel, images: Mapping[str, str]) -> list[str]:
     """Return the ids of the files that are there, those first that were known first."""
     return [

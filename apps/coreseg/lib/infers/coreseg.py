@@ -141,7 +141,13 @@ class CoreSegTask(InferTask):
             extension = ask.label_extension or label_extension(geometry)
             path = write_passing_label(lesions, geometry, extension=extension)
             if request.get("in_store"):
-                keep_record(tools.store(), record=answer.record, labels=answer.labels, geometry=geometry)
+                keep_record(
+                    tools.store(),
+                    record=answer.record,
+                    labels=answer.labels,
+                    geometry=geometry,
+                    extent=ask.extent,
+                )
         return str(path), answer_json(answer.record)
 
 

@@ -12,6 +12,7 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.interfaces.utils.app import app_instance
 
 from coreseg_core.errors import InputError, LimitError, NotFoundError
+from lib.batch import check_batch
 from lib.errors import spoken_errors
 
 MAX_PARAMS_BYTES = 64 * 1024
@@ -50,6 +51,7 @@ def start_batch(
     with spoken_errors():
         _check("model", model, app_instance()._infers)
         _check_params(params, {"model", "images", "image"})
+        check_batch(app_instance().task(model), params or {})
         return batch_infer.run(model, images, params, run_sync)
 
 
