@@ -32,6 +32,9 @@ GIBBERISH = "<answer>Well, who can tell?</answer>"
 _LOGIT = 4.0
 """Gain of the head: the next token of the reply has all but all of the probability."""
 
+_GROWTH = 1.22
+"""Of the bond between two tokens over the bond before it."""
+
 Speaker = Callable[..., SliceSegmenter]
 """Makes a segmenter from its reply."""
 
@@ -60,11 +63,21 @@ def segmenter_that_says(
     return SliceSegmenter(answering, model_card=card, check_words=check_words)
 
 
-def model_that_says(reply: str, preset: Preset, *, parts: SamSegmenter, tokenizer: Path) -> CoreSegModel:
-    """Return the model behind `segmenter_that_says`, of any preset of the `lite` make."""
+def model_that_says(
+    reply: str, preset: Preset, *, parts: SamSegmenter, tokenizer: Path, tied: bool = False
+) -> CoreSegModel:
+    """Return the model behind `segmenter_that_says`, of any preset of the `lite` make.
+
+    Args:
+        reply: As there.
+        preset: Its sizes.
+        parts: As there.
+        tokenizer: As there.
+        tied: Head and embedding stay one table, so that the weights can be saved and served.
+    """
     torch.manual_seed(0)
     language = build_language(preset.language, preset.visual_tokens, tokenizer=tokenizer, segmenter=parts)
-    _spell(language, reply)
+    (_spell_tied if tied else _spell)(language, reply)
     spec = preset.adapter
     adapter = SemanticPromptAdapter(
         language.dim,
@@ -81,12 +94,7 @@ def model_that_says(reply: str, preset: Preset, *, parts: SamSegmenter, tokenize
 
 @torch.no_grad()
 def _spell(language: LanguageModel, reply: str) -> None:
-    ids = language.tokenizer.encode(reply)
-    if len(set(ids)) != len(ids) or len(ids) > language.dim:
-        raise ValueError("each token of the reply may occur once, and no more of them than the model is wide")
-    for layer in language.text.layers:
-        layer.self_attn.o_proj.weight.zero_()
-        layer.mlp.down_proj.weight.zero_()
+    ids = _silence(language, reply)
     table = torch.zeros_like(language.head.weight)
     following = torch.zeros_like(table)
     for place, (token, after) in enumerate(pairwise(ids)):
@@ -95,3 +103,34 @@ def _spell(language: LanguageModel, reply: str) -> None:
     language.text.embed_tokens.weight = nn.Parameter(table)
     language.head.weight = nn.Parameter(following)
     language.seg.output_row.copy_(following[language.tokenizer.seg_id])
+
+
+@torch.no_grad()
+def _spell_tied(language: LanguageModel, reply: str) -> None:
+    """Spell with one table for both ends: neighbours share a direction, the later pair the stronger one.
+
+    The norm before the head turns each token's own direction against itself, so that none repeats.
+    """
+    ids = _silence(language, reply)
+    table = torch.zeros_like(language.head.weight)
+    norm = torch.zeros_like(language.text.norm.weight)
+    for place, (token, after) in enumerate(pairwise(ids)):
+        table[token, place] = table[after, place] = 2.0 * _GROWTH**place
+        norm[place] = 1.0
+    for place, token in enumerate(ids):
+        table[token, len(ids) + place] = 1.1 * table[token].norm()
+        norm[len(ids) + place] = -1.0
+    language.head.weight.copy_(table)
+    language.text.norm.weight.copy_(norm)
+    language.seg.output_row.copy_(table[language.tokenizer.seg_id])
+
+
+def _silence(language: LanguageModel, reply: str) -> list[int]:
+    """Return the tokens of the reply, after every layer was made to add nothing."""
+    ids = list(language.tokenizer.encode(reply))
+    if len(set(ids)) != len(ids) or 2 * len(ids) > language.dim:
+        raise ValueError("each token of the reply may occur once, and the model must be wide enough for them")
+    for layer in language.text.layers:
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+    return ids

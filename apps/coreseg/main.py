@@ -26,6 +26,7 @@ from lib.errors import spoken_errors
 from lib.found import image_path as find_image
 from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
 from lib.model import ServedModel
+from lib.names import IMAGE_EXTENSIONS
 from lib.routes.install import install
 from lib.scoring import AgreementByOutcome, DiceOfLabels
 from lib.sessions import SafeSessions
@@ -93,9 +94,10 @@ class CoreSegApp(MONAILabelApp):
         """Return the store: a folder that bears crashes, or what MONAI Label makes of an address."""
         if self.studies.startswith(("http://", "https://")):
             return super().init_datastore()
+        patterns = [*settings.MONAI_LABEL_DATASTORE_FILE_EXT, *(f"*{ending}" for ending in IMAGE_EXTENSIONS)]
         return SafeStore(
             self.studies,
-            extensions=settings.MONAI_LABEL_DATASTORE_FILE_EXT,
+            extensions=list(dict.fromkeys(patterns)),
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )

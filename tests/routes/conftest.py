@@ -23,9 +23,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory, tokenizer_file: Path) -> P
     lite, place = load_preset("lite"), tmp_path_factory.mktemp("weights")
     parts = build_segmenter(lite, encoder_dtype=best_encoder_dtype()).eval()
     for name, reply in (("present", PRESENT), ("absent", ABSENT)):
-        tensors = model_that_says(reply, lite, parts=parts, tokenizer=tokenizer_file).trained_state()
+        model = model_that_says(reply, lite, parts=parts, tokenizer=tokenizer_file, tied=True)
         facts = {"preset": "lite", "version": name, "state": "accepted"}
-        save_weights(place / name, tensors, facts, files={TOKENIZER_NAME: tokenizer_file.read_bytes()})
+        tokenizer = {TOKENIZER_NAME: tokenizer_file.read_bytes()}
+        save_weights(place / name, model.trained_state(), facts, files=tokenizer)
     return place
 
 

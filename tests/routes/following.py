@@ -36,7 +36,8 @@ def wait(server: Server, job_id: str) -> dict[str, Any]:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         job = server.http.get(f"/coreseg/jobs/{job_id}").json()
-        if job["state"] not in ("queued", "running"):
+        # One that ended a while ago is not there any more.
+        if job.get("state") not in ("queued", "running"):
             return dict(job)
         assert time.monotonic() < deadline, job
         time.sleep(0.05)

@@ -17,7 +17,7 @@ from serving import Server
 from coreseg_core.imaging import VolumeGeometry, write_label
 
 TRAVERSALS = [
-    "../x", "..", ".", "/etc/passwd", "..\\x", "a/../b", "%2e%2e%2fx", "....//x", "x\x00y", ".hidden", "~root/../x ",
+    "../x", "..", ".", "/etc/passwd", "..\\x", "a/../b", "....//x", "x\x00y", ".hidden", "~root/../x ",
     "labels/../../x", "C:\\x", "\\\\host\\x", "x/", "x" * 300, "é" * 150, "a\nb", " ", "-", "file:///etc/passwd",
 ]  # fmt: skip
 
@@ -172,7 +172,7 @@ def test_an_archive_becomes_a_session_and_one_that_swells_does_not(server: Serve
 def test_no_session_id_leads_anywhere(server: Server, name: str) -> None:
     before = files(server)
     for method in ("GET", "DELETE"):
-        refused(server.http.request(method, f"/session/{quote(name, safe='')}"), 404, 405)
+        refused(server.http.request(method, f"/session/{quote(name, safe='').replace('.', '%2e')}"), 404, 405)
     refused(
         server.http.post("/infer/coreseg", params={"session_id": name}, data={"params": '{"query": "x"}'})
     )

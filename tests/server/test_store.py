@@ -155,7 +155,8 @@ def test_a_label_in_another_format_takes_the_place_of_the_earlier_one(
     assert "record" not in store.get_label_info("one", "final").get("params", {})
 
 
-def test_a_removed_image_leaves_no_label_behind(store: SafeStore, folder: Path, picture: Path) -> None:
+def test_a_removed_image_leaves_nothing_behind(store: SafeStore, folder: Path, picture: Path) -> None:
+    (folder / "one.json").write_text('{"modality": "MR"}')
     store.save_label("one", str(picture), "coreseg-a1", {"params": {"record": RECORD}})
     store.remove_image("one")
     assert not [name for name in files(folder) if "one" in name]

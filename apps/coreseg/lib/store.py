@@ -175,7 +175,7 @@ class SafeStore(LocalDatastore):
         return image
 
     def remove_image(self, image_id: str) -> None:
-        """Remove an image with its labels and records.
+        """Remove an image with its side-car, its labels and their records.
 
         Raises:
             NotFoundError: There is no such image.
@@ -184,8 +184,9 @@ class SafeStore(LocalDatastore):
             entry = _entry(index, image_id)
             del index.objects[image_id]
             for tag, label in entry.labels.items():
-                _unlink_label(Path(index.label_path(tag)), image_id, label.ext)
-            (Path(index.image_path()) / f"{image_id}{entry.image.ext}").unlink(missing_ok=True)
+                _unlink_pair(Path(index.label_path(tag)), image_id, label.ext)
+            # The side-car says what made the image; another one under this id would be taken for the same kind.
+            _unlink_pair(Path(index.image_path()), image_id, entry.image.ext)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Remove a label and its record.
@@ -196,7 +197,7 @@ class SafeStore(LocalDatastore):
         with self._changing() as index:
             label = _label(_entry(index, label_id), label_tag)
             del _entry_to_change(index, label_id).labels[label_tag]
-            _unlink_label(Path(index.label_path(label_tag)), label_id, label.ext)
+            _unlink_pair(Path(index.label_path(label_tag)), label_id, label.ext)
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Lay `info` over what is known of an image.
@@ -288,7 +289,7 @@ def _incoming(source: Path, folder: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _unlink_label(folder: Path, image: str, extension: str) -> None:
+def _unlink_pair(folder: Path, image: str, extension: str) -> None:
     for ending in (extension, ".json"):
         (folder / f"{image}{ending}").unlink(missing_ok=True)
 

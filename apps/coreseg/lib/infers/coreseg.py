@@ -137,9 +137,6 @@ class CoreSegTask(InferTask):
             watch=watch,
         )
         with watch.stage("write"):
-            lesions = (answer.labels > 0).astype(np.uint8)
-            extension = ask.label_extension or label_extension(geometry)
-            path = write_passing_label(lesions, geometry, extension=extension)
             if request.get("in_store"):
                 keep_record(
                     tools.store(),
@@ -148,6 +145,9 @@ class CoreSegTask(InferTask):
                     geometry=geometry,
                     extent=ask.extent,
                 )
+            lesions = (answer.labels > 0).astype(np.uint8)
+            extension = ask.label_extension or label_extension(geometry)
+            path = write_passing_label(lesions, geometry, extension=extension)
         return str(path), answer_json(answer.record)
 
 
