@@ -18,6 +18,14 @@ from coreseg_core.imaging import Volume, read_volume
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 APP_DIR = REPOSITORY / "apps" / "coreseg"
+_CHANGED = (
+    "MONAI_LABEL_APP_DIR",
+    "MONAI_LABEL_STUDIES",
+    "MONAI_LABEL_APP_CONF",
+    "MONAI_LABEL_SESSION_PATH",
+    "MONAI_LABEL_AUTO_UPDATE_SCORING",
+    "MONAI_LABEL_DATASTORE_AUTO_RELOAD",
+)
 
 
 @contextmanager
@@ -25,9 +33,10 @@ def serve(store: Path, sessions: Path, *, conf: Mapping[str, str]) -> Iterator[T
     """Yield a client of the app behind MONAI Label's own server object; one at a time, for its settings are global."""
     from monailabel.config import settings
 
+    before = {name: getattr(settings, name) for name in _CHANGED}
     settings.MONAI_LABEL_APP_DIR = str(APP_DIR)
     settings.MONAI_LABEL_STUDIES = str(store)
-    settings.MONAI_LABEL_APP_CONF = {"device": "cpu", **conf}
+    settings.MONAI_LABEL_APP_CONF = {"device": "cpu", "import_dicom": "false", **conf}
     settings.MONAI_LABEL_SESSION_PATH = str(sessions)
     settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
     settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD = False
@@ -38,6 +47,8 @@ def serve(store: Path, sessions: Path, *, conf: Mapping[str, str]) -> Iterator[T
 
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000)) as http:
         yield http
+    for name, value in before.items():
+        setattr(settings, name, value)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from monailabel.tasks.activelearning.random import Random
 import coreseg_core
 from coreseg_core.errors import NotFoundError
 from lib.batch import BatchQuestions
+from lib.dicom_folders import import_in_background
 from lib.errors import spoken_errors
 from lib.found import image_path as find_image
 from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
@@ -101,6 +102,12 @@ class CoreSegApp(MONAILabelApp):
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
+
+    def on_init_complete(self) -> None:
+        """Bring DICOM series of the studies folder in, once the server is up."""
+        super().on_init_complete()
+        if isinstance(self._datastore, SafeStore) and self.server_settings.import_dicom:
+            import_in_background(self._datastore, Path(self.studies), limits=self.server_settings.limits)
 
     def _load_sessions(self, load: bool = False) -> SafeSessions | None:
         if not load:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from serving import Server
 
 from coreseg_core.imaging import VolumeGeometry, write_label
@@ -226,10 +227,27 @@ def test_what_is_asked_wrongly_is_no_fault_of_the_server(server: Server, method:
 
 
 def test_other_machines_see_nothing_of_the_app(server: Server) -> None:
-    from fastapi.testclient import TestClient
-
     stranger = TestClient(server.http.app, base_url="http://127.0.0.1", client=("192.168.1.9", 50000))
-    for route in server.http.app.router.routes:  # type: ignore[attr-defined]
-        path = getattr(route, "path", "/")
-        for method in getattr(route, "methods", None) or {"GET"}:
+    paths = server.http.get("/openapi.json").json()["paths"]
+    assert len(paths) > 25
+    for path in (
+        *paths,
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/static/favicon.ico",
+        "/ohif/",
+        "/reload",
+        "/nothing",
+    ):
+        for method in paths.get(path, {"get": {}, "post": {}}):
             assert stranger.request(method, path).status_code == 401, path
+
+
+def test_the_description_speaks_of_the_routes_that_answer(server: Server) -> None:
+    paths = server.http.get("/openapi.json").json()["paths"]
+    assert {"/coreseg/jobs", "/coreseg/jobs/{job_id}/events", "/coreseg/health", "/coreseg/metrics"} <= set(
+        paths
+    )
+    assert "question" in paths["/infer/{model}"]["post"]["description"]
+    assert paths["/model/{model}"]["put"]["summary"].startswith("Refused")

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreseg_core.errors import InputError, NotFoundError
-from coreseg_core.imaging import VolumeGeometry, write_label
+from coreseg_core.imaging import Volume, VolumeGeometry, write_dicom_series, write_label
+from coreseg_core.limits import Limits
+from lib.dicom_folders import import_folders
 from lib.names import image_id, label_tag
 from lib.store import SafeStore
 
@@ -252,3 +254,16 @@ def test_the_index_is_the_one_that_monai_label_reads(store: SafeStore, folder: P
     }
     assert stock.get_label_uri("one", "final") == store.get_label_uri("one", "final")
     assert [Path(row["label"]).name for row in store.datalist()] == ["one.nii.gz"]
+
+
+def test_dicom_folders_below_the_studies_become_images_of_the_store(store: SafeStore, folder: Path) -> None:
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    volume = Volume(voxels, VolumeGeometry((3, 4, 5), np.diag([-1.0, -1.0, 2.0, 1.0])), "MR")
+    (folder / "exports").mkdir()
+    write_dicom_series(folder / "exports" / "a", volume, modality="MR", description="x", seed=1)
+    (folder / "labels" / "b").mkdir()
+    (folder / "notes").mkdir()
+    assert import_folders(store, folder, limits=Limits()) == 1
+    (image,) = set(store.list_images()) - {"one", "two.with.dots"}
+    assert image.startswith("mr-")
+    assert import_folders(store, folder, limits=Limits()) == 0

@@ -18,19 +18,21 @@ class ServerSettings:
     """Who is answered, and how much is taken on.
 
     `--conf` keys: `token` (or the environment variable `CORESEG_TOKEN`, which does not show in the list of
-    processes), `queue` (places), `max_upload_mb`, `max_voxels`.
+    processes), `queue` (places), `max_upload_mb`, `max_voxels`, `import_dicom` (`false` leaves DICOM folders alone).
 
     Attributes:
         token: What every request must bear; None where only this machine is answered.
         queue: Questions that may wait.
         max_upload_bytes: Of one request, all its files together.
         limits: What may be read.
+        import_dicom: Whether series in folders of the studies are brought in at the start.
     """
 
     token: str | None = field(default=None, repr=False)
     queue: int = CAPACITY
     max_upload_bytes: int = 2048 * _MIB
     limits: Limits = field(default_factory=Limits)
+    import_dicom: bool = True
 
     @classmethod
     def read(cls, conf: Mapping[str, str], environment: Mapping[str, str]) -> ServerSettings:
@@ -54,7 +56,17 @@ class ServerSettings:
             queue=_number(conf, "queue", whole.queue),
             max_upload_bytes=_number(conf, "max_upload_mb", whole.max_upload_bytes // _MIB) * _MIB,
             limits=Limits(max_voxels=_number(conf, "max_voxels", whole.limits.max_voxels)),
+            import_dicom=_flag(conf, "import_dicom", whole.import_dicom),
         )
+
+
+def _flag(conf: Mapping[str, str], key: str, default: bool) -> bool:
+    text = conf.get(key)
+    if text is None:
+        return default
+    if text.lower() not in ("true", "false"):
+        raise InputError(f"The setting {key} is {text[:40]!r}.", remedy="Give true or false.")
+    return text.lower() == "true"
 
 
 def _number(conf: Mapping[str, str], key: str, default: int) -> int:

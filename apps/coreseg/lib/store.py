@@ -34,6 +34,8 @@ from lib.store_index import (
 )
 
 _INCOMING = ".incoming-"
+# Also what `replace_file` and `write_whole` begin with.
+_UNFINISHED = (_INCOMING, ".replacing-", ".partial-")
 _STALE_S = 3600
 
 
@@ -298,7 +300,7 @@ def _remove_stale(folder: Path) -> None:
     """Remove copies that a killed process left unfinished."""
     before = time.time() - _STALE_S
     for place in (folder, *(folder / "labels").glob("*/")):
-        for partial in (*place.glob(f"{_INCOMING}*"), *place.glob(".replacing-*")):
+        for partial in [path for start in _UNFINISHED for path in place.glob(f"{start}*")]:
             with suppress(FileNotFoundError):
                 if partial.stat().st_mtime < before:
                     partial.unlink()

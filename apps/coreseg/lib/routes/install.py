@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from coreseg_core.errors import InputError
 from lib.errors import error_json
@@ -102,3 +106,16 @@ def _put_first(server: FastAPI) -> None:
         )
     state.coreseg_routes = routes[len(others) :]
     routes[:] = [*state.coreseg_routes, *others]
+    _describe(server, [*others, *state.coreseg_routes])
+
+
+def _describe(server: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let the server's OpenAPI description speak of the routes that answer: where two are one, the last one counts."""
+
+    def describe() -> dict[str, Any]:
+        if server.openapi_schema is None:
+            server.openapi_schema = get_openapi(title=server.title, version=server.version, routes=routes)
+        return server.openapi_schema
+
+    server.openapi_schema = None
+    server.openapi = describe  # type: ignore[method-assign]

@@ -74,12 +74,12 @@ def check_image(image: str, check_sum: str | None = None) -> Any:
 
 @router.get("/logs/", tags=["Others"], summary="Get Logs")
 def read_logs(
-    lines: Annotated[int, Query(ge=1, le=MAX_LOG_LINES)] = 300,
+    lines: Annotated[int, Query(ge=0, le=MAX_LOG_LINES)] = 300,
     html: bool = True,
     text: bool = False,
     refresh: Annotated[int, Query(ge=0, le=3600)] = 0,
 ) -> Any:
-    """Return the last lines of the log."""
+    """Return the last lines of the log, all of them for 0."""
     path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
     with spoken_errors():
         if not path.is_file():

@@ -40,6 +40,12 @@ def start_training(model: str, params: Params = None, run_sync: bool = False, en
         return train.run_model(model, params, run_sync, enqueue)
 
 
+@router.post("/train/", include_in_schema=False, deprecated=True)
+def start_all_training(run_sync: bool = False) -> Any:
+    """Start every training, as each is set up; what the body says is not looked at."""
+    return train.run(None, run_sync)
+
+
 @router.post("/batch/infer/{model}", tags=["Infer"], summary="Run Batch Inference Task")
 def start_batch(
     model: str,
@@ -62,6 +68,12 @@ def start_scoring(method: str, params: Params = None, run_sync: bool = False) ->
         _check("scoring method", method, app_instance()._scoring_methods)
         _check_params(params, {"method"})
         return scoring.run_method(method, params, run_sync)
+
+
+@router.post("/scoring/", include_in_schema=False, deprecated=True)
+def start_all_scoring(run_sync: bool = False) -> Any:
+    """Start every comparison; what the body says is not looked at."""
+    return scoring.run(None, run_sync)
 
 
 def _check(what: str, name: str, known: Collection[str]) -> None:
