@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
@@ -14,6 +15,7 @@ from monailabel.interfaces.utils.app import app_instance
 from coreseg_core.errors import InputError, LimitError, NotFoundError
 from lib.batch import check_batch
 from lib.errors import spoken_errors
+from lib.params import RESERVED
 
 MAX_PARAMS_BYTES = 64 * 1024
 
@@ -56,7 +58,7 @@ def start_batch(
     """Start asking many images one question."""
     with spoken_errors():
         _check("model", model, app_instance()._infers)
-        _check_params(params, {"model", "images", "image"})
+        _check_params(params, RESERVED | {"images"})
         check_batch(app_instance().task(model), params or {})
         return batch_infer.run(model, images, params, run_sync)
 
@@ -84,7 +86,7 @@ def _check(what: str, name: str, known: Collection[str]) -> None:
         )
 
 
-def _check_params(params: dict[str, Any] | None, reserved: set[str]) -> None:
+def _check_params(params: dict[str, Any] | None, reserved: AbstractSet[str]) -> None:
     # The last one would put a folder on the import path of the task's process.
     reserved = reserved | {"bundle_path"}
     if taken := sorted(reserved & (params or {}).keys()):
