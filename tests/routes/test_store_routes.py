@@ -190,11 +190,12 @@ def test_nothing_is_started_that_is_not_there(server: Server, path: str) -> None
     assert response.json()["detail"]["code"] == "not_found"
 
 
-@pytest.mark.parametrize(
-    "params", [{"model": "x"}, {"images": ["x"]}, {"bundle_path": "/tmp"}, {"query": "x" * 70_000}]
-)
+RESERVED = [{"model": "x"}, {"images": ["x"]}, {"session": {"image": "/etc/passwd"}}, {"bundle_path": "/tmp"}]
+
+
+@pytest.mark.parametrize("params", [*RESERVED, {"client_id": "x" * 70_000}])
 def test_a_body_overwrites_no_name_and_no_path(server: Server, params: dict[str, Any]) -> None:
-    refused(server.http.post("/batch/infer/coreseg", json=params), 400, 413)
+    refused(server.http.post("/batch/infer/coreseg", json={"query": "x", **params}), 400, 413)
 
 
 def test_weights_and_slides_are_none_of_http(server: Server) -> None:
