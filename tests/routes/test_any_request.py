@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -58,8 +57,8 @@ def test_no_request_is_a_fault_of_the_server(server: Server, data: st.DataObject
     parts = [quote(data.draw(known), safe="") if part.startswith("{") else part for part in path.split("/")]
     query = {name: data.draw(known) for name in names if data.draw(st.booleans())}
     headers: dict[str, Any] = {"Content-Type": data.draw(st.sampled_from(FORMS))}
-    address = httpx.URL(f"http://127.0.0.1{'/'.join(parts)}", params=query)
-    response = server.http.request(method, address, content=data.draw(BODIES), headers=headers)
+    sent = {"params": query, "content": data.draw(BODIES), "headers": headers}
+    response = server.http.request(method, "/".join(parts), **sent)
     assert response.status_code < 500 or response.status_code == 503, (response.status_code, response.text)
     if response.status_code >= 400:
         assert str(server.store) not in response.text

@@ -173,3 +173,15 @@ def test_the_counters_tell_what_was_asked_and_name_nobody(server: Server) -> Non
     assert 'coreseg_cache_hits_total{cache="embedding"}' in text
     assert 'version="present"' in text
     assert "demo_ct" not in text
+
+
+def test_the_memory_of_the_model_is_given_back_and_the_next_question_loads_it_again(server: Server) -> None:
+    from monailabel.interfaces.utils.app import app_instance
+
+    def loaded() -> bool:
+        return bool(server.http.get("/coreseg/health").json()["model"]["loaded"])
+
+    assert wait(server, hand_in(server, slice=10)["id"])["state"] == "done" and loaded()
+    app_instance().served_model.unload()
+    assert not loaded()
+    assert wait(server, hand_in(server, slice=10)["id"])["state"] == "done" and loaded()

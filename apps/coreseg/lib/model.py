@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,11 +92,10 @@ class ServedModel:
         Raises:
             CoreSegError: See `segmenter` and `SliceSegmenter.answer`.
         """
-        segmenter = self.segmenter()
         # One at a time: several at once on one device would only share its memory, not its speed. The queue
         # sees to that for what comes over HTTP; MONAI Label's own tasks come here directly.
         with self._turn:
-            return segmenter.answer(
+            return self.segmenter().answer(
                 volume,
                 query,
                 scope,
@@ -104,6 +104,18 @@ class ServedModel:
                 on_token=on_token,
                 should_stop=should_stop,
             )
+
+    def unload(self) -> None:
+        """Give the memory of the model back, once the question at hand is answered; the next one loads it again."""
+        with self._turn, self._lock:
+            if self._segmenter is None:
+                return
+            self._segmenter = None
+            import torch
+
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def current_sha256(self) -> str:
         """Return the hash of the weights that answer the next question, without reading them.

@@ -39,6 +39,8 @@ def start_training(model: str, params: Params = None, run_sync: bool = False, en
     with spoken_errors():
         _check("trainer", model, app_instance()._trainers)
         _check_params(params, {"model"})
+        # The training is a process of its own, and wants the device's memory.
+        app_instance().served_model.unload()
         return train.run_model(model, params, run_sync, enqueue)
 
 
