@@ -23,7 +23,7 @@ from serving import REPOSITORY
 from coreseg_core.imaging import read_label, read_volume
 from coreseg_core.phantoms.demo import write_demo
 
-START_S = 300.0
+START_S = 400.0
 KILLS = 6
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
