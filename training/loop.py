@@ -10,7 +10,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,15 @@ class LoopConfig:
     mixed_precision: str = "bf16"
 
 
+def decaying_groups(parameters: Iterable[nn.Parameter], *, lr: float) -> list[dict[str, Any]]:
+    """Return optimizer groups of what is trained among these; norms, biases and single vectors do not decay."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "lr": lr},
+        {"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},
+    ]
+
+
 class TrainingLoop:
     """Runs a recipe.
 
@@ -66,7 +76,6 @@ class TrainingLoop:
         groups: Optimizer parameter groups, each with its own `lr`.
         config: How long and how fast.
         folder: Where the run is kept.
-        trained_state: Names of the tensors that a checkpoint holds.
     """
 
     def __init__(
@@ -103,6 +112,7 @@ class TrainingLoop:
             evaluate: Scores of the averaged weights, called with these in place.
         """
         self._resume()
+        batch = _Ahead(batch)
         started = time.monotonic()
         bar = tqdm(total=self.config.steps, initial=self.step, desc="training", unit="step")
         while self.step < self.config.steps:
@@ -206,6 +216,20 @@ class TrainingLoop:
         self._schedule.last_epoch = self.step
         for group, base in zip(self._raw_optimizer.param_groups, self._schedule.base_lrs, strict=True):
             group["lr"] = base * self._lr_share(self.step)
+
+
+class _Ahead:
+    """Makes the batch that comes next in the background while a step runs."""
+
+    def __init__(self, batch: Callable[[int, int], Any]) -> None:
+        self._batch = batch
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
+        self._coming: dict[int, Future[Any]] = {}
+
+    def __call__(self, number: int, process: int) -> Any:
+        ready = self._coming.pop(number, None) or self._pool.submit(self._batch, number, process)
+        self._coming[number + 1] = self._pool.submit(self._batch, number + 1, process)
+        return ready.result()
 
 
 class _Swapped:

@@ -27,6 +27,7 @@ from coreseg_core.inference.confidence import (
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
+from coreseg_core.inference.fitting import misreading
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView, pad_tokens
@@ -138,7 +139,7 @@ class Answering:
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
             self.counts.encodes += 1
-            return self.model.segmenter.encode(prepared.square[None].to(self._device)).float()
+            return self.model.segmenter.encode(prepared.square[None].to(self.model.device)).float()
 
         return self._embeddings.get_or_make(prepared.key, encode)
 
@@ -148,7 +149,7 @@ class Answering:
             language = self.model.language
             frame = None
             if self.model.preset.visual_tokens.source == "qwen":
-                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self._device)
+                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self.model.device)
                 frame = resize_frame(rgb, prepared.frame_wh)[None]
             picture = language.visual(frame, self._embedding(prepared))
             return language.prefill_pictures(picture, language.visual_tokens.grid_hw(prepared.frame_wh))
@@ -185,11 +186,16 @@ class Answering:
         )
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
-        readable = parsed.kind in ("absent", "mismatch")
+        if parsed.kind in ("absent", "mismatch"):
+            said = parsed.modality or parsed.reasoning
+            grey = bool((prepared.image.rgb == prepared.image.rgb[..., :1]).all())
+            doubt = misreading(said, modality=prepared.image.modality, grey=grey)
+        else:
+            doubt = "The model's reply does not follow the grammar."
         return SliceFinding(
             axis=prepared.image.axis,
             index=prepared.image.index,
-            outcome=parsed.kind if readable and parsed.kind is not None else "uncertain",
+            outcome="uncertain" if doubt or parsed.kind is None else parsed.kind,
             mask=np.zeros((prepared.image.height, prepared.image.width), dtype=bool),
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
@@ -197,7 +203,7 @@ class Answering:
             confidence=denial_confidence(reply.answer_log_probs),
             confidence_kind=DENIAL_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
-            reason="" if readable else "The model's reply does not follow the grammar.",
+            reason=doubt,
         )
 
     def _mask(
@@ -218,10 +224,6 @@ class Answering:
         logits, predicted_iou = self.model.segmenter.decode(embedding, pad_tokens([torch.cat(tokens, 1)]))
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
-
-    @property
-    def _device(self) -> torch.device:
-        return self.model.adapter.queries.device
 
 
 def _doubts(*, sure: bool, named: bool) -> str:

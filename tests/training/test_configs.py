@@ -15,7 +15,15 @@ CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("sft_
 def test_sft_configuration_is_complete(path: Path) -> None:
     config = read_config(path)
     assert set(config.learning_rates) == {"language", "adapter", "decoder"}
-    assert set(config.loss_weights) == {"text", "described", "dice", "cross_entropy", "iou", "patch"}
+    assert set(config.loss_weights) == {
+        "text",
+        "described",
+        "dice",
+        "cross_entropy",
+        "iou",
+        "patch",
+        "presence",
+    }
     assert config.loop.steps > config.loop.warmup_steps
 
 
