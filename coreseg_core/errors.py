@@ -102,6 +102,13 @@ class BusyError(ModelError):
         self.retry_after_s = retry_after_s
 
 
+class SourceError(CoreSegError):
+    """A server that images come from and that does not answer as it should."""
+
+    code = "source"
+    http_status = 502
+
+
 class InternalError(CoreSegError):
     """A fault of this program; what exactly is for the log, not for the client."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from monailabel.tasks.activelearning.random import Random
 import coreseg_core
 from coreseg_core.errors import NotFoundError
 from lib.batch import BatchQuestions
+from lib.batch_reports import write_reports
 from lib.dicom_folders import import_in_background
+from lib.dicomweb_client import open_dicomweb
 from lib.errors import spoken_errors
 from lib.found import image_path as find_image
 from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
@@ -59,6 +62,7 @@ class CoreSegApp(MONAILabelApp):
             base=conf.get("base"),
             versions_dir=Path(conf.get("versions", Path(app_dir) / "model" / "versions")),
             device=conf.get("device", "auto"),
+            cache_bytes=self.server_settings.cache_bytes,
         )
         super().__init__(
             app_dir=app_dir,
@@ -89,13 +93,18 @@ class CoreSegApp(MONAILabelApp):
 
     def init_batch_infer(self) -> BatchQuestions:
         """Return what asks many images."""
-        return BatchQuestions(self.served_model.current_sha256)
+        report = partial(write_reports, limits=self.server_settings.limits)
+        return BatchQuestions(self.served_model.current_sha256, report=report)
 
     def init_datastore(self) -> Datastore:
-        """Return the store: a folder that bears crashes, or what MONAI Label makes of an address."""
-        if self.studies.startswith(("http://", "https://")):
-            return super().init_datastore()
+        """Return the store: a folder that bears crashes, or one that is filled from a DICOMweb server."""
         patterns = [*settings.MONAI_LABEL_DATASTORE_FILE_EXT, *(f"*{ending}" for ending in IMAGE_EXTENSIONS)]
+        if self.studies.startswith(("http://", "https://")):
+            if settings.MONAI_LABEL_DATASTORE:
+                return super().init_datastore()
+            return open_dicomweb(
+                self.studies, extensions=list(dict.fromkeys(patterns)), limits=self.server_settings.limits
+            )
         return SafeStore(
             self.studies,
             extensions=list(dict.fromkeys(patterns)),
@@ -106,7 +115,8 @@ class CoreSegApp(MONAILabelApp):
     def on_init_complete(self) -> None:
         """Bring DICOM series of the studies folder in, once the server is up."""
         super().on_init_complete()
-        if isinstance(self._datastore, SafeStore) and self.server_settings.import_dicom:
+        local = not self.studies.startswith(("http://", "https://"))
+        if local and isinstance(self._datastore, SafeStore) and self.server_settings.import_dicom:
             import_in_background(self._datastore, Path(self.studies), limits=self.server_settings.limits)
 
     def _load_sessions(self, load: bool = False) -> SafeSessions | None:

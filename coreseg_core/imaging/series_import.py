@@ -62,7 +62,7 @@ def import_series(
             known.append(name)
         else:
             try:
-                _bring(source, target, name, summary, limits=limits)
+                _bring(target, name, summary, limits=limits)
                 new.append(name)
             except CoreSegError as error:
                 failed.append(error)
@@ -72,9 +72,14 @@ def import_series(
 
 
 def image_name(summary: SeriesSummary) -> str:
+    """Return the id of a series' image; see `series_image_name`."""
+    return series_image_name(summary.modality, summary.series_uid)
+
+
+def series_image_name(modality: str, series_uid: str) -> str:
     """Return the id of a series' image: its modality and a hash of its UID, the same one every time."""
-    digest = hashlib.sha256(summary.series_uid.encode()).hexdigest()
-    return f"{summary.modality.lower()}-{digest[:16]}"
+    digest = hashlib.sha256(series_uid.encode()).hexdigest()
+    return f"{modality.lower()}-{digest[:16]}"
 
 
 def _is_there(target: Path, name: str, summary: SeriesSummary) -> bool:
@@ -87,8 +92,8 @@ def _is_there(target: Path, name: str, summary: SeriesSummary) -> bool:
     return isinstance(told, dict) and told.get("images") == summary.images
 
 
-def _bring(source: Path, target: Path, name: str, summary: SeriesSummary, *, limits: Limits | None) -> None:
-    volume = read_volume(source, limits=limits, series_uid=summary.series_uid)
+def _bring(target: Path, name: str, summary: SeriesSummary, *, limits: Limits | None) -> None:
+    volume = read_volume(summary.folder, limits=limits, series_uid=summary.series_uid)
     told = {
         "modality": modality_of_dicom_code(summary.modality),
         "series_uid": summary.series_uid,

@@ -36,8 +36,8 @@ from coreseg_core.record import Query, SliceFinding
 
 UNCERTAIN_BELOW = 0.1
 """A mask trusted less than this is reported as `uncertain`: could not tell, never "no lesion"."""
-EMBEDDING_CACHE_BYTES = 512 * 2**20
-PREFIX_CACHE_BYTES = 512 * 2**20
+CACHE_BYTES = 512 * 2**20
+"""What each of the two caches holds at most: embeddings of slices, and what the language model made of them."""
 TokenSink = Callable[[int, str], None]
 
 
@@ -66,14 +66,15 @@ class Answering:
     Args:
         model: The model, in evaluation mode.
         fingerprint: SHA-256 of its weights, part of every cache key.
+        cache_bytes: See `CACHE_BYTES`.
     """
 
-    def __init__(self, model: CoreSegModel, *, fingerprint: str) -> None:
+    def __init__(self, model: CoreSegModel, *, fingerprint: str, cache_bytes: int = CACHE_BYTES) -> None:
         self.model = model
         self.fingerprint = fingerprint
         self.counts = OperationCounts()
-        self._embeddings: ByteLRU[Tensor] = ByteLRU(EMBEDDING_CACHE_BYTES)
-        self._prefixes: ByteLRU[KeyValues] = ByteLRU(PREFIX_CACHE_BYTES)
+        self._embeddings: ByteLRU[Tensor] = ByteLRU(cache_bytes)
+        self._prefixes: ByteLRU[KeyValues] = ByteLRU(cache_bytes)
 
     @property
     def caches(self) -> Mapping[str, ByteLRU[Any]]:

@@ -16,14 +16,23 @@ from numpy.typing import NDArray
 from coreseg_core.errors import InputError, ModelError
 from coreseg_core.imaging import SliceImage, Volume, extract_slice
 from coreseg_core.imaging.pictures import picture_slice
-from coreseg_core.inference.answering import Answering
+from coreseg_core.inference.answering import CACHE_BYTES, Answering
 from coreseg_core.inference.fitting import refusal
+from coreseg_core.inference.journal import KeptFindings
 from coreseg_core.inference.lesions import separate_lesions
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.load import load_model
 from coreseg_core.models.preset import Preset
 from coreseg_core.prompts import clean_query
-from coreseg_core.record import FindingRecord, Outcome, Query, ReasoningMode, Scope, SliceFinding
+from coreseg_core.record import (
+    FindingRecord,
+    Outcome,
+    Query,
+    ReaderPrompts,
+    ReasoningMode,
+    Scope,
+    SliceFinding,
+)
 from coreseg_core.terms import ct_region
 
 SLICES_AT_ONCE = 4
@@ -58,6 +67,7 @@ class SliceSegmenter:
         base: Path | str | None = None,
         device: Device = "auto",
         check_words: bool = True,
+        cache_bytes: int = CACHE_BYTES,
     ) -> SliceSegmenter:
         """Return a segmenter of a preset.
 
@@ -67,6 +77,7 @@ class SliceSegmenter:
             base: Folder or hub id of the published weights that the preset stands on; see `load_model`.
             device: `auto` takes a GPU if there is one.
             check_words: See the class.
+            cache_bytes: See `Answering`.
 
         Raises:
             InputError: There is no such preset.
@@ -75,7 +86,7 @@ class SliceSegmenter:
         keep_freed_memory()
         chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
         loaded = load_model(preset, weights=weights, base=base, device=chosen)
-        answering = Answering(loaded.model, fingerprint=loaded.sha256)
+        answering = Answering(loaded.model, fingerprint=loaded.sha256, cache_bytes=cache_bytes)
         card = {"preset": loaded.model.preset.name, "version": loaded.version, "sha256": loaded.sha256}
         return cls(answering, model_card=card, check_words=check_words)
 
@@ -92,6 +103,7 @@ class SliceSegmenter:
         *,
         on_token: SliceTokenSink | None = None,
         should_stop: Callable[[], bool] | None = None,
+        kept: KeptFindings | None = None,
     ) -> Iterator[SliceFinding]:
         """Yield the finding of each slice of the scope, in order.
 
@@ -101,6 +113,7 @@ class SliceSegmenter:
             scope: Which slices.
             on_token: Called with (slice number, new text) as replies grow.
             should_stop: Asked before every encode and every step.
+            kept: Findings of this very question, image and model; what it holds is not looked at again.
 
         Raises:
             InputError: A slice that does not exist, or an empty question.
@@ -110,15 +123,20 @@ class SliceSegmenter:
         _assert_inside(scope, volume)
         refused = self._refusal(query, volume.modality)
         region = self._ct_region(query)
-        for start in range(scope.start, scope.stop, SLICES_AT_ONCE):
-            images = [
-                extract_slice(volume, scope.axis, index, region=region, channels=self._channels)
-                for index in range(start, min(start + SLICES_AT_ONCE, scope.stop))
-            ]
-            if refused is not None:
-                yield from (_refused(image, *refused) for image in images)
-                continue
-            yield from self._findings(images, query, on_token=on_token, should_stop=should_stop)
+        for part in parts_of(scope):
+            found = None if kept is None else kept.find(part.indices)
+            if found is None:
+                images = [
+                    extract_slice(volume, part.axis, index, region=region, channels=self._channels)
+                    for index in part.indices
+                ]
+                if refused is not None:
+                    found = tuple(_refused(image, *refused) for image in images)
+                else:
+                    found = self._findings(images, query, on_token=on_token, should_stop=should_stop)
+                if kept is not None:
+                    kept.add(found)
+            yield from found
 
     def answer(
         self,
@@ -130,11 +148,13 @@ class SliceSegmenter:
         on_finding: FindingSink | None = None,
         on_token: SliceTokenSink | None = None,
         should_stop: Callable[[], bool] | None = None,
+        kept: KeptFindings | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
-        """Return the record of a question and its label volume (i, j, k), one value a lesion."""
+        """Return the record of a question and its label volume (i, j, k), one value a lesion; see `segment`."""
         mask = np.zeros(volume.geometry.shape_ijk, dtype=bool)
         findings = []
-        for finding in self.segment(volume, query, scope, on_token=on_token, should_stop=should_stop):
+        asked = self.segment(volume, query, scope, on_token=on_token, should_stop=should_stop, kept=kept)
+        for finding in asked:
             findings.append(finding)
             if finding.outcome == "present":
                 image = extract_slice(volume, finding.axis, finding.index)
@@ -156,6 +176,7 @@ class SliceSegmenter:
             slices=tuple(findings),
             lesions=lesions,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            marks=None if query.prompts.empty else _marks(query.prompts, volume, scope),
         )
         return record, labels
 
@@ -247,6 +268,14 @@ class SliceSegmenter:
         )
 
 
+def parts_of(scope: Scope) -> tuple[Scope, ...]:
+    """Return the slices of a scope in the groups that are answered together."""
+    return tuple(
+        Scope(scope.axis, start, min(start + SLICES_AT_ONCE, scope.stop))
+        for start in range(scope.start, scope.stop, SLICES_AT_ONCE)
+    )
+
+
 def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     """Return the outcome of a question over its slices: absence only if every slice says so."""
     for decisive in ("present", "error", "uncertain"):
@@ -254,6 +283,22 @@ def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
             return decisive
     kinds = set(outcomes)
     return kinds.pop() if len(kinds) == 1 else "uncertain"
+
+
+def _marks(prompts: ReaderPrompts, volume: Volume, scope: Scope) -> dict[str, list[list[float]]]:
+    """Return clicks and boxes as a record has them, in voxels."""
+    image = extract_slice(volume, scope.axis, scope.start)
+    points = np.asarray(prompts.points_xy_px, dtype=np.float64).reshape(-1, 2)
+    clicks = list(zip(image.points_to_voxels(points).round(3).tolist(), prompts.points_inside, strict=True))
+    boxes = []
+    for x0, y0, x1, y1 in prompts.boxes_xyxy_px:
+        corners = np.rint(image.points_to_voxels([[x0, y0], [x1 - 1, y1 - 1]])).astype(int)
+        boxes.append([*corners.min(axis=0).tolist(), *(corners.max(axis=0) + 1).tolist()])
+    return {
+        "inside_ijk": [click for click, inside in clicks if inside],
+        "outside_ijk": [click for click, inside in clicks if not inside],
+        "boxes_ijk": boxes,
+    }
 
 
 def _refused(image: SliceImage, outcome: Outcome, reason: str) -> SliceFinding:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as shapes
 
 from coreseg_core.errors import InputError
+from coreseg_core.imaging.runs import mask_runs
 from lib.jobs import Event, EventLog, Job, JobResult
 from lib.jobs.stream import KEEP_ALIVE, read_last_id, sse_stream, until_closed
-from lib.rle import mask_runs
 
 SLICES, WORDS = 40, 30
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from living import Live
 from serving import Server, serve
 from spelled import ABSENT, PRESENT, model_that_says
 
@@ -40,3 +42,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[
     conf = {"weights": str(weights / "present"), "versions": str(weights)}
     with serve(store, tmp_path_factory.mktemp("sessions"), conf=conf) as http:
         yield Server(http=http, store=store, versions=weights, studies=tuple(index["studies"]))
+
+
+@pytest.fixture
+def live(tmp_path: Path, weights: Path) -> Iterator[Live]:
+    store = tmp_path / "studies"
+    store.mkdir()
+    write_demo(store)
+    made = Live(store=store, weights=weights / "present", log=tmp_path / "server.log")
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.end(signal.SIGKILL)

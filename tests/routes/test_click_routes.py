@@ -67,6 +67,8 @@ def test_the_mask_follows_the_click_and_fills_its_slice_alone(
     )
     assert not np.delete(answer.label.voxels, k, axis=2).any()
     assert answer.params["record"]["scope"] == {"axis": "k", "start": k, "stop": k + 1}
+    marks = {"inside_ijk": [[i, j, k]], "outside_ijk": [], "boxes_ijk": []}
+    assert answer.params["record"]["marks"] == marks
     other = click(server, tmp_path, foreground=[[i, j, k]], background=[[i, j, k]])
     assert not np.array_equal(answer.label.voxels, other.label.voxels)
 
@@ -79,6 +81,8 @@ def test_a_box_goes_with_the_question(server: Server, tmp_path: Path, truth: np.
     answer = server.ask(IMAGE, tmp_path, **{**ASK, "boxes": [box]})
     plain = server.ask(IMAGE, tmp_path, **{**ASK, "slice": k})
     assert answer.params["record"]["query"] == ASK["query"]
+    assert answer.params["record"]["marks"] == {"inside_ijk": [], "outside_ijk": [], "boxes_ijk": [box]}
+    assert "marks" not in plain.params["record"]
     assert answer.params["record"]["scope"]["start"] == k
     assert not np.array_equal(answer.label.voxels, plain.label.voxels)
 

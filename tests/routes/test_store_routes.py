@@ -13,14 +13,10 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from hostile import NAMES
 from serving import Server
 
 from coreseg_core.imaging import VolumeGeometry, write_label
-
-TRAVERSALS = [
-    "../x", "..", ".", "/etc/passwd", "..\\x", "a/../b", "....//x", "x\x00y", ".hidden", "~root/../x ",
-    "labels/../../x", "C:\\x", "\\\\host\\x", "x/", "x" * 300, "é" * 150, "a\nb", " ", "-", "file:///etc/passwd",
-]  # fmt: skip
 
 
 def files(server: Server) -> set[str]:
@@ -63,13 +59,12 @@ def test_a_label_on_the_grid_of_its_image_is_saved_and_read_back(server: Server,
     assert server.http.get("/datastore/label", params=where).status_code == 404
 
 
-@pytest.mark.parametrize("tag", [*TRAVERSALS, "coreseg-1", "a b"])
+@pytest.mark.parametrize("tag", [*NAMES, "coreseg-1", "a b"])
 def test_no_tag_leads_out_of_the_labels_or_into_the_servers_own(
     server: Server, truth: bytes, tag: str
 ) -> None:
     before = files(server)
-    if tag != "-":
-        refused(put_label(server, truth, tag=tag))
+    refused(put_label(server, truth, tag=tag))
     for method, path, query in (
         ("DELETE", "/datastore/label", {"id": "demo_us_breast", "tag": tag}),
         ("GET", "/datastore/label", {"label": "demo_us_breast", "tag": tag}),
@@ -79,16 +74,13 @@ def test_no_tag_leads_out_of_the_labels_or_into_the_servers_own(
     assert files(server) == before
 
 
-@pytest.mark.parametrize("name", TRAVERSALS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_id_leads_out_of_the_store(server: Server, truth: bytes, name: str) -> None:
     before = files(server)
     image = (server.store / "demo_us_breast.nii.gz").read_bytes()
-    if name != "-":
-        sent = server.http.put(
-            "/datastore/image", params={"image": name}, files={"file": ("x.nii.gz", image)}
-        )
-        refused(sent)
-        refused(server.http.put("/datastore/image", files={"file": (f"{name}.exe", image)}), 400, 422)
+    sent = server.http.put("/datastore/image", params={"image": name}, files={"file": ("x.nii.gz", image)})
+    refused(sent)
+    refused(server.http.put("/datastore/image", files={"file": (f"{name}.exe", image)}), 400, 422)
     refused(put_label(server, truth, image=name))
     for method, path, key in (
         ("DELETE", "/datastore/image", "id"),
@@ -169,7 +161,7 @@ def test_an_archive_becomes_a_session_and_one_that_swells_does_not(server: Serve
     )
 
 
-@pytest.mark.parametrize("name", TRAVERSALS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_session_id_leads_anywhere(server: Server, name: str) -> None:
     before = files(server)
     for method in ("GET", "DELETE"):

@@ -188,8 +188,12 @@ class Answers:
         return {"file": str(path), "params": {"record": kept}}
 
 
+def batch_of(sha256: str) -> BatchQuestions:
+    return BatchQuestions(lambda: sha256, report=lambda *_: None)
+
+
 def test_a_batch_that_was_killed_goes_on_and_asks_nothing_twice(store: SafeStore, tmp_path: Path) -> None:
-    batch, answers = BatchQuestions(lambda: SHA), Answers(store, tmp_path)
+    batch, answers = batch_of(SHA), Answers(store, tmp_path)
     request = {"queries": ["one", " one ", "two"], "images": "all", "multi_gpu": True, "device": "cuda"}
     answers.stop_after = 3
     with pytest.raises(KeyboardInterrupt):
@@ -206,16 +210,16 @@ def test_a_batch_that_was_killed_goes_on_and_asks_nothing_twice(store: SafeStore
 def test_other_weights_or_another_extent_are_asked_anew(store: SafeStore, tmp_path: Path) -> None:
     answers = Answers(store, tmp_path)
     request = {"query": "one", "images": "all"}
-    BatchQuestions(lambda: SHA)(request, store, answers)
-    BatchQuestions(lambda: SHA)({**request, "axis": "coronal"}, store, answers)
-    BatchQuestions(lambda: "cd" * 32)(request, store, answers)
+    batch_of(SHA)(request, store, answers)
+    batch_of(SHA)({**request, "axis": "coronal"}, store, answers)
+    batch_of("cd" * 32)(request, store, answers)
     assert len(answers.asked) == 9
     assert all(answers.saved)
 
 
 def test_a_failure_is_listed_and_the_rest_is_done(store: SafeStore, tmp_path: Path) -> None:
     answers = Answers(store, tmp_path)
-    result = BatchQuestions(lambda: SHA)({"queries": ["bad", "good"], "images": "all"}, store, answers)
+    result = batch_of(SHA)({"queries": ["bad", "good"], "images": "all"}, store, answers)
     assert result["b"]["bad"]["code"] == "bad_input"
     assert [result[image]["good"]["outcome"] for image in "abc"] == ["present"] * 3
     assert not any(answers.saved)

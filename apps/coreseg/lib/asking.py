@@ -6,18 +6,22 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coreseg_core.imaging import Volume, VolumeGeometry, read_volume, write_label
+from coreseg_core.imaging.runs import mask_runs
 from coreseg_core.imaging.slicing import placement_of
 from coreseg_core.limits import Limits
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding, slice_json
 from lib.model import ServedModel
 from lib.passing import process_folder
-from lib.rle import mask_runs
 from lib.watch import Watch, stop_if_asked
+
+if TYPE_CHECKING:
+    from coreseg_core.inference.journal import KeptFindings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +57,25 @@ def read_image(path: Path, watch: Watch, *, limits: Limits) -> Volume:
 
 
 def ask_volume(
-    model: ServedModel, volume: Volume, query: Query, scope: Scope, *, image_id: str, watch: Watch
+    model: ServedModel,
+    volume: Volume,
+    query: Query,
+    scope: Scope,
+    *,
+    image_id: str,
+    watch: Watch,
+    kept: KeptFindings | None = None,
 ) -> Answer:
     """Return the answer to a question about slices of an image.
+
+    Args:
+        model: Answers.
+        volume: What is asked.
+        query: The question.
+        scope: The slices.
+        image_id: For the record.
+        watch: Who follows the work.
+        kept: Findings of an earlier attempt, and where those of this one go.
 
     Raises:
         Cancelled: The watch asked to stop; nothing was written.
@@ -72,6 +92,7 @@ def ask_volume(
             on_token=watch.token,
             on_finding=_teller(volume.geometry, total, watch),
             should_stop=watch.stopping,
+            kept=kept,
         )
     stop_if_asked(watch)
     return Answer(record=record, labels=labels, volume=volume)

@@ -1,4 +1,4 @@
-"""Many images, several questions: answered one after another, on whatever device there is, and never one twice."""
+"""Many images, several questions: answered one after another, on whatever device there is, and no slice twice."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ from coreseg_core.prompts import clean_query
 from lib.errors import error_json
 from lib.kept import kept_answers
 from lib.params import parse_ask
+from lib.store import SafeStore
 
 MAX_QUESTIONS = 32
+JOURNALS = ".found"
+"""Folder in that of the studies, of what is found as it is found; goes slice by slice, and with each answer."""
 
 _OF_THE_BATCH = ("queries", "query", "images", "slice", "max_batch_size", "save_label")
 
 _log = logging.getLogger(__name__)
 Infer = Callable[[dict[str, Any], Datastore], Mapping[str, Any]]
+Report = Callable[[Datastore, Mapping[str, Mapping[str, Any]]], object]
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,18 @@ class BatchQuestions(BatchInferTask):
 
     Args:
         weights_sha256: Returns the hash of the weights that answer now.
+        report: Called with the store and the result, once all is answered.
     """
 
-    def __init__(self, weights_sha256: Callable[[], str]) -> None:
+    def __init__(self, weights_sha256: Callable[[], str], *, report: Report) -> None:
         self._weights_sha256 = weights_sha256
+        self._report = report
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore, infer: Infer) -> dict[str, Any]:
         """Return, by image, the outcome of each question or why there is none.
 
-        A failure ends its piece, not the batch. With one question the labels are also saved under `label_tag`.
+        A failure ends its piece, not the batch. With one question the labels are also saved under `label_tag`. Where
+        the store is a folder, what is found is kept there slice by slice.
         """
         asked = _of_each(request)
         queries = read_queries(request)
@@ -56,14 +63,20 @@ class BatchQuestions(BatchInferTask):
         ]
         pieces = [Piece(image, query) for image in images for query in queries]
         sha256 = self._weights_sha256()
+        kept = {"journals": str(datastore.folder / JOURNALS)} if isinstance(datastore, SafeStore) else {}
         result: dict[str, dict[str, Any]] = {image: {} for image in images}
         for number, piece in enumerate(pieces, start=1):
             told = _answered_before(datastore, piece, asked, sha256)
             if told is None:
-                told = _answer(piece, asked, datastore, infer, save=len(queries) == 1)
+                told = _answer(piece, {**asked, **kept}, datastore, infer, save=len(queries) == 1)
             result[piece.image][piece.query] = told
             # What MONAI Label shows of a batch are its last lines; they number images and do not name them.
             _log.info("%d of %d: %s", number, len(pieces), told.get("outcome") or told["code"])
+        try:
+            self._report(datastore, result)
+        except CoreSegError as error:
+            # The answers are kept; a report can be made again by asking again, which asks nothing anew.
+            _log.error("No report: %s %s", error.reason, error.remedy)
         return result
 
 

@@ -20,6 +20,7 @@ from coreseg_core.versions import resolve_current
 if TYPE_CHECKING:
     from coreseg_core.inference import SliceSegmenter
     from coreseg_core.inference.cache import ByteLRU
+    from coreseg_core.inference.journal import KeptFindings
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: Mapping[str, Device] = {"auto": "auto", "cpu": "cpu", "cuda": "cuda"}
@@ -34,13 +35,21 @@ class ServedModel:
         base: Folder or hub id of the published weights that the preset stands on, if it stands on any.
         versions_dir: Where fine-tuned versions lie; may not exist.
         device: One of `DEVICES`; `auto` takes a GPU if there is one.
+        cache_bytes: What each of the model's caches holds at most.
 
     Raises:
         InputError: There is no such device.
     """
 
     def __init__(
-        self, *, preset: str, weights: Path | None, base: str | None = None, versions_dir: Path, device: str
+        self,
+        *,
+        preset: str,
+        weights: Path | None,
+        base: str | None = None,
+        versions_dir: Path,
+        device: str,
+        cache_bytes: int,
     ) -> None:
         if device not in DEVICES:
             raise InputError(
@@ -52,6 +61,7 @@ class ServedModel:
         self._device = DEVICES[device]
         self._weights = weights
         self._base = base
+        self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._folder: Path | None = None
@@ -71,7 +81,11 @@ class ServedModel:
                 from coreseg_core.inference import SliceSegmenter
 
                 self._segmenter = SliceSegmenter.from_preset(
-                    self.preset, weights=folder, base=self._base, device=self._device
+                    self.preset,
+                    weights=folder,
+                    base=self._base,
+                    device=self._device,
+                    cache_bytes=self._cache_bytes,
                 )
                 self._folder = folder
             return self._segmenter
@@ -86,6 +100,7 @@ class ServedModel:
         on_finding: Callable[[SliceFinding], None] | None = None,
         on_token: Callable[[int, str], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        kept: KeptFindings | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
         """Return the record and the label volume (i, j, k) of a question; questions are answered in turn.
 
@@ -103,6 +118,7 @@ class ServedModel:
                 on_finding=on_finding,
                 on_token=on_token,
                 should_stop=should_stop,
+                kept=kept,
             )
 
     def unload(self) -> None:

@@ -23,7 +23,9 @@ AXES = ("axial", "coronal", "sagittal", "i", "j", "k")
 LABEL_EXTENSIONS = (".nii.gz", ".nrrd")
 
 # MONAI Label writes params over the request it has built, so these would point it at other files or tasks.
-RESERVED = frozenset({"model", "image", "image_id", "in_store", "label", "session", "description"})
+RESERVED = frozenset(
+    {"model", "image", "image_id", "in_store", "label", "session", "description", "journals"}
+)
 CLICK_MODEL = "coreseg_click"
 CLICK_QUESTION = "Is there a lesion here?"
 """Asked where a reader clicks without words."""

@@ -18,13 +18,15 @@ class ServerSettings:
     """Who is answered, and how much is taken on.
 
     `--conf` keys: `token` (or the environment variable `CORESEG_TOKEN`, which does not show in the list of
-    processes), `queue` (places), `max_upload_mb`, `max_voxels`, `import_dicom` (`false` leaves DICOM folders alone).
+    processes), `queue` (places), `max_upload_mb`, `max_voxels`, `cache_mb`, `import_dicom` (`false` leaves DICOM
+    folders alone).
 
     Attributes:
         token: What every request must bear; None where only this machine is answered.
         queue: Questions that may wait.
         max_upload_bytes: Of one request, all its files together.
         limits: What may be read.
+        cache_bytes: What each of the model's two caches holds at most.
         import_dicom: Whether series in folders of the studies are brought in at the start.
     """
 
@@ -32,6 +34,7 @@ class ServerSettings:
     queue: int = CAPACITY
     max_upload_bytes: int = 2048 * _MIB
     limits: Limits = field(default_factory=Limits)
+    cache_bytes: int = 512 * _MIB
     import_dicom: bool = True
 
     @classmethod
@@ -56,6 +59,7 @@ class ServerSettings:
             queue=_number(conf, "queue", whole.queue),
             max_upload_bytes=_number(conf, "max_upload_mb", whole.max_upload_bytes // _MIB) * _MIB,
             limits=Limits(max_voxels=_number(conf, "max_voxels", whole.limits.max_voxels)),
+            cache_bytes=_number(conf, "cache_mb", whole.cache_bytes // _MIB) * _MIB,
             import_dicom=_flag(conf, "import_dicom", whole.import_dicom),
         )
 

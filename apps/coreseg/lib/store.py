@@ -52,6 +52,11 @@ class SafeStore(LocalDatastore):
         _remove_stale(folder)
 
     @property
+    def folder(self) -> Path:
+        """Where the images lie."""
+        return Path(self._datastore.image_path())
+
+    @property
     def _datastore(self) -> LocalDatastoreModel:
         """The index as it is on the disk now; MONAI Label's own methods read it as an attribute."""
         state = file_state(Path(self._datastore_config_path))
@@ -104,11 +109,13 @@ class SafeStore(LocalDatastore):
     def _reconcile_datastore(self) -> None:
         with self._file_lock:
             index = self._datastore
-            objects = found_objects(
-                index, lambda folder: self._list_files(folder, self._extensions), self._to_id
-            )
+            objects = self._objects(index)
             if objects != index.objects or self._index_state is None:
                 self._write_index(index.model_copy(update={"objects": objects}))
+
+    def _objects(self, index: LocalDatastoreModel) -> dict[str, ImageLabelModel]:
+        """Return the images and labels that there are."""
+        return found_objects(index, lambda folder: self._list_files(folder, self._extensions), self._to_id)
 
     def _list_files(self, path: str, patterns: Any) -> dict[str, str]:
         found: dict[str, str] = super()._list_files(path, patterns)

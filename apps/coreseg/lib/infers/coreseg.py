@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from monailabel.interfaces.datastore import Datastore
@@ -22,6 +22,9 @@ from lib.model import ServedModel
 from lib.params import CLICK_MODEL, CLICK_OPTIONS, OPTIONS, AskParams, parse_ask
 from lib.records import keep_record, label_extension
 from lib.watch import UNWATCHED, Watch
+
+if TYPE_CHECKING:
+    from coreseg_core.inference.journal import FindingJournal
 
 # Stock 3D Slicer gives the n-th name the voxel value n and drops names it was not told of in advance.
 LABEL_NAMES = {"lesion": 1}
@@ -128,13 +131,16 @@ class CoreSegTask(InferTask):
         volume = read_image(Path(request["image"]), watch, limits=tools.limits)
         geometry = volume.geometry
         scope = ask.scope_in(geometry)
+        query = _marked_query(ask, volume, scope)
+        journal = self._journal(request, volume, query, scope)
         answer = ask_volume(
             tools.model,
             volume,
-            _marked_query(ask, volume, scope),
+            query,
             scope,
             image_id=str(request.get("image_id", "")),
             watch=watch,
+            kept=journal,
         )
         with watch.stage("write"):
             if request.get("in_store"):
@@ -145,10 +151,24 @@ class CoreSegTask(InferTask):
                     geometry=geometry,
                     extent=ask.extent,
                 )
+            if journal is not None:
+                journal.remove()
             lesions = (answer.labels > 0).astype(np.uint8)
             extension = ask.label_extension or label_extension(geometry)
             path = write_passing_label(lesions, geometry, extension=extension)
         return str(path), answer_json(answer.record)
+
+    def _journal(
+        self, request: Mapping[str, Any], volume: Volume, query: Query, scope: Scope
+    ) -> FindingJournal | None:
+        """Return where a batch keeps what it finds as it finds it; nobody else names a folder for that."""
+        folder = request.get("journals")
+        if folder is None:
+            return None
+        from coreseg_core.inference.journal import FindingJournal, journal_name
+
+        sha256 = self._tools.model.current_sha256()
+        return FindingJournal(Path(folder) / journal_name(volume, query, scope, weights_sha256=sha256))
 
 
 def _marked_query(ask: AskParams, volume: Volume, scope: Scope) -> Query:
