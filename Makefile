@@ -2,6 +2,7 @@
 # Research software, not a medical device.
 
 VENV    ?= .venv
+TOOLS   ?= .venv-tools
 PORT    ?= 8000
 HOST    ?= 127.0.0.1
 STUDIES ?= studies/demo
@@ -15,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 PIP       := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-slow lint bench
+.PHONY: help install serve test test-slow tools lint bench
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,8 +45,17 @@ serve: $(INSTALLED) | $(STUDIES) ## start the MONAI Label server on this machine
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-test-slow: $(INSTALLED) ## run the tests that take minutes
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-slow: $(INSTALLED) $(TOOLS)/.installed ## run the tests that take minutes (or hours; docs/testing.md)
+	CORESEG_TOOLS="$(abspath $(TOOLS))" $(BIN)/python -m pytest -m slow --timeout 14400 $(ARGS)
+
+tools: $(TOOLS)/.installed ## make the environment of the programs that slow tests use, in .venv-tools
+
+# Apart from ours: tiny_pacs wants a pydicom that MONAI Label cannot use.
+$(TOOLS)/.installed:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 was found on the PATH; name one: make PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(TOOLS)/bin/python || "$(PYTHON)" -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check "schemathesis==4.32.5" "tiny-pacs[dicomweb]==0.4.1"
+	@touch $@
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
