@@ -218,8 +218,8 @@ def test_the_documented_thresholds_are_those_of_the_code() -> None:
 PIECES = (
     "<think>", "</think>", "<answer>", "</answer>", "<seg>", "The ", "polyp", " is located at ", "[[", "]]", "[", "]",
     "1,2,30,31", "0,0,0,0", "-5,3,9,9", "99999999999999999999,0,1,2", "1e9,nan,inf,0", ",", ".", " The mask is ", "No ",
-    " is seen.", "The question does not fit: this is CT of head.", "\x00", "\ud800", "\u202e", "🫀", "٣,٤,٥,٦", "\n" * 50,
-    "[" * 400, "9" * 5000, "<", ">", "%s%n", "../../etc/passwd", "{}", "are located at", "is seen",
+    " is seen.", "The question does not fit: this is CT of head.", "\x00", "\ud800", "\u202e", "🫀", "٣,٤,٥,٦",
+    "\n" * 50, "[" * 400, "9" * 5000, "<", ">", "%s%n", "../../etc/passwd", "{}", "are located at", "is seen",
 )  # fmt: skip
 
 
