@@ -72,7 +72,7 @@ def group_advantages(rewards: Tensor, *, scale_by_std: bool) -> Tensor:
 
 
 def has_spread(rewards: Tensor) -> Tensor:
-    """Return for each group of rewards (g, G) whether its answers differ in worth; one that does not teaches nothing."""
+    """Return for each group of rewards (g, G) whether its answers differ in worth; others teach nothing."""
     return rewards.std(dim=1) > ZERO_SPREAD
 
 
