@@ -187,7 +187,7 @@ class BatchSource:
         self._batch_size, self._described_size = batch_size, described_size
         self._mix, self._seed = mix, seed
         self._described = [rows[name] for name in sorted({key.row_id for key in store.keys})]
-        self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
+        self._chances = drawing_chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
         self._sizes = list(dict.fromkeys(store.frame_whs))
         self._size_of = np.array([self._sizes.index(size) for size in store.frame_whs])
 
@@ -271,7 +271,7 @@ def _shares(views: Sequence[EmbeddedView], grid_hw: Size) -> Tensor:
     return torch.cat([torch.nn.functional.adaptive_avg_pool2d(mask, grid_hw) for mask in masks])
 
 
-def _chances(
+def drawing_chances(
     store: ViewStore, rows: Mapping[str, Row], *, balance: float, lesion_free_weight: float
 ) -> NDArray[np.float64]:
     subsets = [rows[key.row_id].subset for key in store.keys]
