@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Asked:
         kind: Why it is answerable or not.
         truth: What is right.
         frame_wh: Size of the picture that answers count boxes in.
+        seed: Of the answers that are drawn for it.
     """
 
     view: EmbeddedView
@@ -40,6 +41,7 @@ class Asked:
     kind: Kind
     truth: Truth
     frame_wh: Size
+    seed: int = 0
 
 
 def ask_about(
@@ -50,15 +52,13 @@ def ask_about(
     frame_wh = frame_size(view, frame)
     right: frozenset[str] = frozenset(ACCEPTED[kind])
     found = boxes(view.mask) if kind == "present" else ()
-    truth = Truth(
-        right=right, boxes_xyxy_px=boxes_to_frame(found, (width, height), frame_wh), mask=view.mask
-    )
+    truth = Truth(right=right, boxes_xyxy_px=boxes_to_frame(found, (width, height), frame_wh), mask=view.mask)
     question = write_question(rng, row, kind)
     return Asked(view=view, question=question.text, mode=mode, kind=kind, truth=truth, frame_wh=frame_wh)
 
 
 class QuestionSource:
-    """Draws questions about views; question number `number` depends on the seed, the number and the process alone.
+    """Draws questions about views; each depends on the seed and its number alone, whichever process asks it.
 
     Args:
         store: Embedded views.
@@ -87,11 +87,12 @@ class QuestionSource:
         self._mix, self._modes, self._seed = mix, modes, seed
         self._chances = drawing_chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
 
-    def asked(self, number: int, process: int = 0) -> Asked:
-        """Return question number `number` of a process."""
-        drawn = np.random.default_rng([self._seed, number, process])
+    def asked(self, number: int) -> Asked:
+        """Return question number `number`."""
+        drawn = np.random.default_rng([self._seed, number])
         view = self._store[int(drawn.choice(len(self._store), p=self._chances))]
-        rng = random.Random(f"asked/{self._seed}/{number}/{process}")
+        rng = random.Random(f"asked/{self._seed}/{number}")
         row = self._rows[view.key.row_id]
         mode = rng.choices(REASONING_MODES, weights=self._modes)[0]
-        return ask_about(rng, row, view, self._frame, kind=choose_kind(rng, row, self._mix), mode=mode)
+        asked = ask_about(rng, row, view, self._frame, kind=choose_kind(rng, row, self._mix), mode=mode)
+        return replace(asked, seed=int(drawn.integers(2**62)))

@@ -10,13 +10,14 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,6 +26,8 @@ from training.devices import on_device
 
 AVERAGE_PREFIX = "average."
 _OPTIMIZER, _MODEL = "optimizer.", "model."
+
+Terms = Mapping[str, Tensor | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class LoopConfig:
         evaluate_every: Steps between evaluations.
         save_every: Steps between checkpoints; at most this much is lost to a kill.
         keep: Newest checkpoints that stay.
+        together: Steps that learn from the same roll-outs; a run is saved and stopped between such, never within.
         mixed_precision: `bf16` where the hardware has it, else `no`.
     """
 
@@ -55,6 +59,7 @@ class LoopConfig:
     evaluate_every: int = 500
     save_every: int = 250
     keep: int = 2
+    together: int = 1
     mixed_precision: str = "bf16"
 
 
@@ -66,7 +71,6 @@ class TrainingLoop:
         groups: Optimizer parameter groups, each with its own `lr`.
         config: How long and how fast.
         folder: Where the run is kept.
-        trained_state: Names of the tensors that a checkpoint holds.
     """
 
     def __init__(
@@ -74,8 +78,9 @@ class TrainingLoop:
     ) -> None:
         self.accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
-            gradient_accumulation_steps=config.accumulate,
             cpu=not torch.cuda.is_available(),
+            # SAM's decoder has three masks that are never asked for, and a batch may need no decoder at all.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.config = config
         self.folder = folder
@@ -90,7 +95,7 @@ class TrainingLoop:
     def run(
         self,
         batch: Callable[[int, int], Any],
-        losses: Callable[[nn.Module, Any], Mapping[str, Tensor]],
+        losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
         evaluate: Callable[[], Mapping[str, float]],
         *,
         until_s: float | None = None,
@@ -99,7 +104,8 @@ class TrainingLoop:
 
         Args:
             batch: (step, process) -> batch; called `accumulate` times a step with distinct numbers.
-            losses: (model, batch) -> terms; `total` is what is minimised.
+            losses: (model, batch) -> terms; `total` is what is minimised. Several terms one after the other add up, and
+                each is forgotten before the next is made; a `total` without a gradient is for the log alone.
             evaluate: Scores of the averaged weights, called with these in place.
         """
         self._resume()
@@ -117,8 +123,10 @@ class TrainingLoop:
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 with self.averaged():
                     self._log({"step": self.step, **{f"dev/{k}": v for k, v in evaluate().items()}})
-            late = until_s is not None and time.monotonic() - started > until_s
-            if self.step % self.config.save_every == 0 or self.step == self.config.steps or late:
+            between = self.step % self.config.together == 0
+            late = between and until_s is not None and time.monotonic() - started > until_s
+            due = between and self.step % self.config.save_every == 0
+            if due or self.step == self.config.steps or late:
                 self._save()
             if late:
                 return
@@ -133,18 +141,30 @@ class TrainingLoop:
             parameter.data.copy_(self._average[name])
 
     def _one_step(
-        self, batch: Callable[[int, int], Any], losses: Callable[[nn.Module, Any], Mapping[str, Tensor]]
+        self,
+        batch: Callable[[int, int], Any],
+        losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
     ) -> dict[str, float]:
         self.model.train()
         sums: dict[str, float] = {}
         for part in range(self.config.accumulate):
             number = self.step * self.config.accumulate + part
+            drawn = on_device(batch(number, self.accelerator.process_index), self.accelerator.device)
             with self.accelerator.autocast():
-                drawn = on_device(batch(number, self.accelerator.process_index), self.accelerator.device)
-                terms = losses(self.model, drawn)
-            self.accelerator.backward(terms["total"] / self.config.accumulate)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value) / self.config.accumulate
+                made = losses(self.model, drawn)
+            pieces = iter((made,) if isinstance(made, Mapping) else made)
+            while True:
+                with self.accelerator.autocast():
+                    terms = next(pieces, None)
+                if terms is None:
+                    break
+                total = torch.as_tensor(terms["total"])
+                if total.requires_grad:
+                    self.accelerator.backward(total / self.config.accumulate)
+                for name, value in terms.items():
+                    plain = float(value.detach() if isinstance(value, Tensor) else value)
+                    sums[name] = sums.get(name, 0.0) + plain / self.config.accumulate
+        sums = self._over_processes(sums)
         norm = self.accelerator.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
         self.optimizer.step()
         self._schedule.step()
@@ -156,6 +176,15 @@ class TrainingLoop:
             for name, parameter in self._parameters.items():
                 self._average[name].lerp_(parameter, 1 - decay)
         return {**sums, "grad_norm": float(norm)}
+
+    def _over_processes(self, values: dict[str, float]) -> dict[str, float]:
+        """Return the means over all processes, each of which has values of the same names."""
+        if self.accelerator.num_processes == 1:
+            return values
+        names = sorted(values)
+        here = torch.tensor([values[name] for name in names], device=self.accelerator.device)
+        means: Tensor = self.accelerator.reduce(here, "mean")
+        return dict(zip(names, means.tolist(), strict=True))
 
     def _lr_share(self, step: int) -> float:
         if step < self.config.warmup_steps:

@@ -42,3 +42,5 @@ class Reference:
             held: Tensor = parameter.data
             parameter.data = self._kept[name].to(held.device)
             self._kept[name] = held
+        # Under autocast, what was cast to a lower precision is kept; it would be taken for the other weights' own.
+        torch.clear_autocast_cache()

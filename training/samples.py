@@ -138,7 +138,7 @@ def collate(
         embeddings=embeddings.float(),
         frames=_frames(views),
     )
-    masks = torch.from_numpy(np.stack([_square(view.mask, side_px) for view in views]))
+    masks = torch.from_numpy(np.stack([square_mask(view.mask, side_px) for view in views]))
     return TrainingBatch(
         teacher=teacher,
         masks=masks,
@@ -251,7 +251,8 @@ def _tokens(dialogue: Dialogue, tokenizer: ChatTokenizer, grid_hw: tuple[int, in
     return _Tokens(ids=ids, target=target, answer=flags, seg=seg)
 
 
-def _square(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
+def square_mask(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
+    """Return a mask (h, w) at the upper left of an empty square, as the segmenter's decoder draws it."""
     square = np.zeros((side_px, side_px), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
     return square
@@ -274,6 +275,7 @@ def _shares(views: Sequence[EmbeddedView], grid_hw: Size) -> Tensor:
 def drawing_chances(
     store: ViewStore, rows: Mapping[str, Row], *, balance: float, lesion_free_weight: float
 ) -> NDArray[np.float64]:
+    """Return the chance (views,) of each view to be drawn; see `BatchSource` for what the numbers mean."""
     subsets = [rows[key.row_id].subset for key in store.keys]
     sizes = {name: subsets.count(name) for name in set(subsets)}
     weights = np.array([sizes[name] ** (balance - 1.0) for name in subsets])

@@ -66,7 +66,10 @@ def _shared(language: LanguageModel, prompt: Prompt, ids: Tensor, picture: Tenso
         return first
     # Every answer attends to the same keys and values; the gradients of all add up in them.
     spread = DynamicCache(
-        [(layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1)) for layer in cache.layers]
+        [
+            (layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1))
+            for layer in cache.layers
+        ]
     )
     rest = language.states(
         language.embed(ids[:, :-1]),

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+
+from coreseg_core.models.preset import Preset
+
+if TYPE_CHECKING:
+    from peft.tuners.lora import LoraLayer
 
 ADAPTER = "default"
 
 
 def lora_layers(module: nn.Module) -> Iterator[LoraLayer]:
     """Yield the layers of a module that carry low-rank updates; none where it is trained whole."""
+    # Imported here because it takes seconds, which a preset without such updates does not need.
+    from peft.tuners.lora import LoraLayer
+
     for layer in module.modules():
         if isinstance(layer, LoraLayer):
             yield layer
@@ -49,3 +58,13 @@ def stacked_updates(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -
         elif ".lora_B." in name:
             stacked[name] = torch.cat([first[name].to(tensor.dtype), tensor], dim=1)
     return stacked
+
+
+def with_rank_of(preset: Preset, tensors: Mapping[str, Tensor]) -> Preset:
+    """Return a preset whose low-rank updates have the rank of trained tensors, at the same scale alpha / r."""
+    lora = preset.language.lora
+    rank = next((int(tensor.shape[0]) for name, tensor in tensors.items() if ".lora_A." in name), None)
+    if lora is None or rank is None or rank % lora.r:
+        return preset
+    grown = replace(lora, r=rank, alpha=lora.alpha * rank // lora.r)
+    return replace(preset, language=replace(preset.language, lora=grown))
