@@ -8,8 +8,8 @@ from pathlib import Path
 from coreseg_core.cli.extensions import Subparsers
 
 _DESCRIPTION = """\
-Fine-tune a model by supervised learning (SFT) as a configuration says; a run that is stopped goes on when it is
-started again. Embed the pictures first: python -m training.views --help"""
+Train a model as a configuration says, by supervised learning (SFT) or, from there on, by reward (GRPO); a run that is
+stopped goes on when it is started again. Embed the pictures first: python -m training.views --help"""
 
 
 def train_command(subparsers: Subparsers) -> None:
@@ -19,7 +19,8 @@ def train_command(subparsers: Subparsers) -> None:
         help="fine-tune a model",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  coreseg train --config training/configs/sft_lite.yaml --minutes 40",
+        epilog="example:\n  coreseg train --config training/configs/sft_lite.yaml --minutes 40\n"
+        "  coreseg train --config training/configs/grpo_lite.yaml",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="what and how to train")
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
@@ -27,7 +28,7 @@ def train_command(subparsers: Subparsers) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from training.sft import read_config, run
+    from training.recipes import read_config, run
 
     run(read_config(arguments.config), minutes=arguments.minutes)
     return 0

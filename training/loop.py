@@ -119,7 +119,7 @@ class TrainingLoop:
                 self._log(
                     {"step": self.step, "seconds": seconds, "lr": self._schedule.get_last_lr()[0], **terms}
                 )
-                bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()})
+                bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items() if "/" not in name})
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 with self.averaged():
                     self._log({"step": self.step, **{f"dev/{k}": v for k, v in evaluate().items()}})

@@ -18,19 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from coreseg_core.checkpoint import load_weights, read_manifest, save_weights
 from coreseg_core.errors import CheckpointError
 from coreseg_core.models.base_files import TOKENIZER_NAME
 from coreseg_core.models.lora import stacked_updates
-from training import grpo_config, sft
 from training.grpo_config import GRPOConfig
 from training.loop import AVERAGE_PREFIX
+from training.recipes import Config, read_config
 from training.sft import SFTConfig
 from training.start import BASE_NAME
-
-Config = SFTConfig | GRPOConfig
 
 _LEARNER_PREFIX = AVERAGE_PREFIX + "model."
 
@@ -53,12 +50,6 @@ def published_tensors(checkpoint: Path) -> tuple[dict[str, torch.Tensor], int]:
             remedy="Name a checkpoint folder that training.sft wrote.",
         )
     return chosen, int(facts["step"])
-
-
-def read_config(path: Path) -> Config:
-    """Return the configuration of a YAML file; one that says how many `answers` a question gets is of GRPO."""
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return grpo_config.read_config(path) if "answers" in values else sft.read_config(path)
 
 
 def facts_of(config: Config, *, step: int, log: Path) -> dict[str, Any]:
@@ -102,7 +93,7 @@ def base_of(config: Config, *, run: Path, out: Path) -> dict[str, dict[str, str]
         facts = read_manifest(config.start).get("base")
         if facts is None:
             return {}
-        if "folder" in facts and os.path.sep in facts["folder"]:
+        if "folder" in facts and "/" in facts["folder"]:
             facts = {**facts, "folder": _relative(config.start / facts["folder"], out)}
         return {"base": facts}
     path = run / BASE_NAME

@@ -1,4 +1,4 @@
-"""A toy to learn by reward on: one tiny model, a few made-up views, and words it knows but weighs wrongly."""
+"""A toy to learn by reward on: a tiny model, two made-up views, and two answers that it finds equally likely."""
 
 from __future__ import annotations
 
@@ -39,8 +39,13 @@ def preset(*, lora: bool = False) -> Preset:
 
 def new_model(*, lora: bool = False) -> CoreSegModel:
     """Return the model with random weights, the same ones each time."""
+    return new_model_of(preset(lora=lora))
+
+
+def new_model_of(made: Preset) -> CoreSegModel:
+    """Return a model of any preset, the same one each time."""
     torch.manual_seed(0)
-    return build_coreseg(preset(lora=lora), tokenizer=TOKENIZER).eval()
+    return build_coreseg(made, tokenizer=TOKENIZER).eval()
 
 
 def row(name: str, *, lesion_free: bool) -> Row:
@@ -67,8 +72,7 @@ def view(name: str, *, lesion_free: bool) -> EmbeddedView:
     coarse = mask.reshape(8, 4, 8, 4).mean(axis=(1, 3))
     rng = np.random.default_rng(len(name))
     embedding = rng.normal(0, 0.1, (32, 8, 8)) + 2 * coarse
-    frame = np.kron(mask, np.ones((2, 2), bool))
-    frame = np.pad(frame, (0, 0))[:FRAME_PX, :FRAME_PX]
+    frame = np.kron(mask, np.ones((2, 2), bool))[:FRAME_PX, :FRAME_PX]
     return EmbeddedView(
         key=ViewKey(name, 0),
         embedding=embedding.astype(np.float16),
@@ -113,7 +117,7 @@ def config(folder: Path, **changes: object) -> GRPOConfig:
         views=folder / "views",
         out=folder,
         seed=5,
-        questions=2,
+        questions=1,
         answers=8,
         temperature=1.0,
         max_tokens=40,
@@ -121,10 +125,10 @@ def config(folder: Path, **changes: object) -> GRPOConfig:
         lesion_free_weight=1.0,
         mix=KindMix(plain=1.0, wrong_disease=0.0, wrong_organ=0.0, wrong_modality=0.0),
         modes=(0.0, 0.0, 1.0),
-        dev_questions=2,
+        dev_questions=1,
         policy=PolicyLossConfig(beta=0.01),
         mask_weights={"dice": 1.0, "cross_entropy": 1.0, "iou": 0.1},
-        learning_rates={"language": 2e-3, "adapter": 1e-3, "decoder": 1e-3},
+        learning_rates={"language": 1e-3, "adapter": 1e-3, "decoder": 1e-3},
         loop=LoopConfig(
             steps=8, warmup_steps=1, log_every=1, evaluate_every=100, save_every=2, mixed_precision="no"
         ),
@@ -148,32 +152,20 @@ def source(settings: GRPOConfig, *, views: list[EmbeddedView] = VIEWS) -> Questi
 
 @cache
 def _taught_weights() -> dict[str, torch.Tensor]:
-    """Return the weights of a model that has learned, of either view alike, to draw or to deny."""
+    """Return the weights of a model that draws the lesion as often as it denies it."""
     model = new_model()
-    dialogues, views, rng = [], [], random.Random(1)
-    for seen in VIEWS:
-        lesion_free = seen.key.row_id == "free"
-        for number in range(2):
-            question = ask_about(
-                rng,
-                ROWS[seen.key.row_id],
-                seen,
-                model.preset.frame,
-                kind="lesion_free" if lesion_free else "present",
-                mode="none",
-            )
-            reply = (
-                compose_absent("breast tumor")
-                if number % 2
-                else compose_present("breast tumor", [BOX])
-            )
-            dialogues.append(Dialogue(kind=question.kind, question=question.question, mode="none", reply=reply))
-            views.append(seen)
+    question = asked()
+    replies = [compose_present("breast tumor", [BOX]), compose_absent("breast tumor")]
     batch = collate(
-        dialogues, views, [1.0] * len(views), tokenizer=model.language.tokenizer, grid_hw=(2, 2), side_px=SIDE
+        [Dialogue(kind="present", question=question.question, mode="none", reply=reply) for reply in replies],
+        [VIEWS[0]] * 2,
+        [1.0] * 2,
+        tokenizer=model.language.tokenizer,
+        grid_hw=(FRAME_PX // 28, FRAME_PX // 28),
+        side_px=SIDE,
     )
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
-    for _ in range(100):
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=6e-3)
+    for _ in range(160):
         loss = token_loss(model(batch.teacher).token_losses, batch.weights)
         optimizer.zero_grad()
         loss.backward()
@@ -182,7 +174,7 @@ def _taught_weights() -> dict[str, torch.Tensor]:
 
 
 def taught_model() -> CoreSegModel:
-    """Return a model that answers in form but says anything of either view."""
+    """Return a model that answers in form but cannot make up its mind."""
     model = new_model()
     model.load_state_dict(_taught_weights())
     return model.eval()
