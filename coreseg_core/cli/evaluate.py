@@ -29,6 +29,8 @@ examples:
   coreseg evaluate data/manifest.jsonl --questions questions.jsonl --out report.json
 
 --out writes coreseg.report/1: mdice, miou, failure_rate and specificity at the top, then every table.
+--answers writes coreseg.answers/1, by which `python -m training.compare` holds two models against each other.
+--published prints the rows of CORE-Seg's own table; they are of other pictures unless MANIFEST is its test set.
 --limit takes so many pictures, spread evenly over the manifest.
 --questions takes the questions from another file (rows with `query` and `probe`, as written by
 `python -m training.evaluation_questions`); its paths are those of MANIFEST, and nothing else is asked."""
@@ -53,6 +55,12 @@ def add_command(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of wordings and intervals (default: 0)")
     parser.add_argument("--out", type=Path, metavar="REPORT", help="write the report as JSON")
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="write what each answer was worth as JSON lines"
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="print the figures that the paper gives beside the report"
+    )
     add_reasoning_option(parser)
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -62,19 +70,28 @@ def run(chosen: argparse.Namespace) -> int:
     """Return 0 once the report is printed and, if asked for, written."""
     from coreseg_core.cli.outputs import require_other, require_place, write_json
     from coreseg_core.evaluation import evaluate, report_table
+    from coreseg_core.evaluation.answers import write_answers
     from coreseg_core.evaluation.model_answerer import ModelAnswerer
+    from coreseg_core.evaluation.published import published_table
 
     if chosen.out is not None:
         require_place(chosen.out, option="--out", endings=(".json",))
         require_other(chosen.out, option="--out", inputs=[chosen.manifest, chosen.questions])
+    if chosen.answers is not None:
+        require_place(chosen.answers, option="--answers", endings=(".jsonl",))
+        require_other(chosen.answers, option="--answers", inputs=[chosen.manifest, chosen.questions])
     asks = chosen_asks(chosen)
     segmenter = load_segmenter(chosen, check_words=False)
     answerer = ModelAnswerer(segmenter, chosen.reasoning)
     with progress_bar("asking", unit="picture") as show:
         report = evaluate(answerer, asks, ct=answerer.ct, progress=show, seed=chosen.seed)
     print(report_table(report))
+    if chosen.published:
+        print(published_table(report))
     card = segmenter.model_card
     print(f"Model {card['preset']} {card['version']} ({card['sha256'][:12]}). {NOTICE}")
+    if chosen.answers is not None:
+        write_answers(chosen.answers, report.scores)
     if chosen.out is not None:
         write_json(chosen.out, {**report.to_json(), "run": _run_json(chosen, card)})
     return 0
