@@ -77,6 +77,7 @@ def run(config: GRPOConfig, *, minutes: float | None = None) -> None:
         lambda step, process: questions_of_step(asked, config, step=step, process=process),
         losses,
         lambda: development_answers(model, held_out, config),
+        evaluate_first=True,
         until_s=None if minutes is None else minutes * 60,
     )
     draw_curves(config.out / "log.jsonl", config.out / "curves.png")

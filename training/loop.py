@@ -98,6 +98,7 @@ class TrainingLoop:
         losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
         evaluate: Callable[[], Mapping[str, float]],
         *,
+        evaluate_first: bool = False,
         until_s: float | None = None,
     ) -> None:
         """Train to the last step, or until `until_s` seconds have passed; then save.
@@ -107,8 +108,12 @@ class TrainingLoop:
             losses: (model, batch) -> terms; `total` is what is minimised. Several terms one after the other add up, and
                 each is forgotten before the next is made; a `total` without a gradient is for the log alone.
             evaluate: Scores of the averaged weights, called with these in place.
+            evaluate_first: Score what the run begins with, too.
+            until_s: Seconds.
         """
         self._resume()
+        if evaluate_first and self.step == 0:
+            self._log_scores(evaluate())
         started = time.monotonic()
         bar = tqdm(total=self.config.steps, initial=self.step, desc="training", unit="step")
         while self.step < self.config.steps:
@@ -122,7 +127,7 @@ class TrainingLoop:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items() if "/" not in name})
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 with self.averaged():
-                    self._log({"step": self.step, **{f"dev/{k}": v for k, v in evaluate().items()}})
+                    self._log_scores(evaluate())
             between = self.step % self.config.together == 0
             late = between and until_s is not None and time.monotonic() - started > until_s
             due = between and self.step % self.config.save_every == 0
@@ -192,6 +197,9 @@ class TrainingLoop:
         done = (step - self.config.warmup_steps) / max(1, self.config.steps - self.config.warmup_steps)
         floor = self.config.final_lr_share
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def _log_scores(self, scores: Mapping[str, float]) -> None:
+        self._log({"step": self.step, **{f"dev/{name}": value for name, value in scores.items()}})
 
     def _log(self, line: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:

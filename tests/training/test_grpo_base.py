@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,13 @@ from tiny_core_seg import write_base_folder
 from torch import Tensor
 
 from coreseg_core.checkpoint import load_weights, save_weights
-from coreseg_core.errors import CheckpointError
+from coreseg_core.errors import CheckpointError, InputError
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.models.base_files import BASE_VARIABLE, base_facts
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.load import build_on_base, load_model
 from coreseg_core.models.lora import fold_updates, stacked_updates
+from training.ablate import VARIANTS, ablate, variant
 from training.groups import GroupLearner, group_batch
 from training.grpo import run
 from training.grpo_config import GRPOConfig
@@ -133,6 +134,30 @@ def test_recipe_goes_on_from_stage_1_and_what_it_publishes_answers_like_the_run(
     # Eight random words earn the same whatever they are, so nothing was learned: both stages must say what one said.
     published, stage_one = (load_model(PRESET, weights=weights).model for weights in (out, config.start))
     torch.testing.assert_close(_log_probs(published), _log_probs(stage_one), rtol=2e-2, atol=2e-2)
+
+
+def test_ablations_differ_in_one_thing_and_the_grid_goes_on_where_it_stopped(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(BASE_VARIABLE, raising=False)
+    config = replace(_config(place, tmp_path / "unused"), base=str(place / "published" / "qwen"))
+    full = variant(config, "full", steps=1, out=tmp_path)
+    for name in VARIANTS:
+        one = variant(config, name, steps=1, out=tmp_path)
+        changed = [
+            field.name for field in fields(one) if getattr(one, field.name) != getattr(full, field.name)
+        ]
+        assert set(changed) - {"out"} <= {"rewards", "policy", "mask_weights", "mask_gradient"}
+        assert len(changed) == (0 if name == "full" else 2)
+    with pytest.raises(InputError, match="no variant 'no-adapter'"):
+        variant(config, "no-adapter", steps=1, out=tmp_path)
+    assert not ablate(config, ["full", "no-kl"], steps=1, out=tmp_path, minutes=1e-9)
+    assert ablate(config, ["full", "no-kl"], steps=1, out=tmp_path)
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert list(table) == ["sft-only", "full", "no-kl"]
+    written = (tmp_path / "full" / "log.jsonl").read_bytes()
+    assert ablate(config, ["full", "no-kl"], steps=1, out=tmp_path)
+    assert (tmp_path / "full" / "log.jsonl").read_bytes() == written
 
 
 def test_run_is_not_resumed_from_another_stage_1(place: Path, tmp_path: Path) -> None:
