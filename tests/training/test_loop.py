@@ -10,13 +10,15 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from coreseg_core.checkpoint import load_weights
 from coreseg_core.errors import CheckpointError
@@ -164,6 +166,17 @@ def test_steps_that_go_together_are_neither_parted_by_a_checkpoint_nor_by_the_cl
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000003"]
 
 
+def _forked(run: Callable[[Path], None], folder: Path) -> multiprocessing.process.BaseProcess:
+    """Return a process that is a copy of this one and runs; the imports are done."""
+
+    def run_alone() -> None:
+        # The bar's lock is shared by forked processes: one that is killed while it holds it would stop all others.
+        tqdm.set_lock(threading.RLock())
+        run(folder)
+
+    return multiprocessing.get_context("fork").Process(target=run_alone)
+
+
 def _run_slowly(folder: Path) -> None:
     def slow(step: int, process: int) -> tuple[Tensor, Tensor]:
         time.sleep(0.004)
@@ -177,10 +190,9 @@ def test_run_killed_twenty_times_ends_with_the_weights_of_one_that_was_not(tmp_p
     """The kills fall anywhere; with a checkpoint after every step, most fall into a save."""
     _run_slowly(tmp_path / "whole")
     rng, folder = random.Random(8), tmp_path / "killed"
-    forked = multiprocessing.get_context("fork")
     killed = 0
     for _ in range(200):
-        process = forked.Process(target=_run_slowly, args=(folder,))
+        process = _forked(_run_slowly, folder)
         process.start()
         time.sleep(rng.uniform(0.01, 0.4))
         process.kill()
@@ -218,7 +230,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         _loop(tmp_path).run(failing, _losses, dict)
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    process = multiprocessing.get_context("fork").Process(target=_run_on_a_full_disk, args=(tmp_path,))
+    process = _forked(_run_on_a_full_disk, tmp_path)
     process.start()
     process.join()
     assert process.exitcode == 7
