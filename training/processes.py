@@ -17,6 +17,8 @@ def gathered(values: Tensor) -> Tensor:
     count = process_count()
     if count == 1:
         return values
-    held = [torch.empty_like(values) for _ in range(count)]
-    dist.all_gather(held, values.contiguous())
-    return torch.cat(held)
+    # Processes on graphics cards talk through these alone.
+    here = values.to("cuda") if dist.get_backend() == "nccl" else values
+    held = [torch.empty_like(here) for _ in range(count)]
+    dist.all_gather(held, here.contiguous())
+    return torch.cat(held).to(values.device)

@@ -29,6 +29,7 @@ examples:
   coreseg evaluate data/manifest.jsonl --questions questions.jsonl --out report.json
 
 --out writes coreseg.report/1: mdice, miou, failure_rate and specificity at the top, then every table.
+--page writes one HTML file that shows pictures: keep it where the pictures may be kept.
 --answers writes coreseg.answers/1, by which `python -m training.compare` holds two models against each other.
 --published prints the rows of CORE-Seg's own table; they are of other pictures unless MANIFEST is its test set.
 --limit takes so many pictures, spread evenly over the manifest.
@@ -56,6 +57,12 @@ def add_command(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of wordings and intervals (default: 0)")
     parser.add_argument("--out", type=Path, metavar="REPORT", help="write the report as JSON")
     parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="HTML",
+        help="write a page with plots and the best, median and worst answers",
+    )
+    parser.add_argument(
         "--answers", type=Path, metavar="FILE", help="write what each answer was worth as JSON lines"
     )
     parser.add_argument(
@@ -71,15 +78,20 @@ def run(chosen: argparse.Namespace) -> int:
     from coreseg_core.cli.outputs import require_other, require_place, write_json
     from coreseg_core.evaluation import evaluate, report_table
     from coreseg_core.evaluation.answers import write_answers
+    from coreseg_core.evaluation.cases import draw_cases
+    from coreseg_core.evaluation.files import write_whole
     from coreseg_core.evaluation.model_answerer import ModelAnswerer
+    from coreseg_core.evaluation.page import report_page
     from coreseg_core.evaluation.published import published_table
 
-    if chosen.out is not None:
-        require_place(chosen.out, option="--out", endings=(".json",))
-        require_other(chosen.out, option="--out", inputs=[chosen.manifest, chosen.questions])
-    if chosen.answers is not None:
-        require_place(chosen.answers, option="--answers", endings=(".jsonl",))
-        require_other(chosen.answers, option="--answers", inputs=[chosen.manifest, chosen.questions])
+    for option, place, ending in (
+        ("--out", chosen.out, ".json"),
+        ("--answers", chosen.answers, ".jsonl"),
+        ("--page", chosen.page, ".html"),
+    ):
+        if place is not None:
+            require_place(place, option=option, endings=(ending,))
+            require_other(place, option=option, inputs=[chosen.manifest, chosen.questions])
     asks = chosen_asks(chosen)
     segmenter = load_segmenter(chosen, check_words=False)
     answerer = ModelAnswerer(segmenter, chosen.reasoning)
@@ -92,6 +104,10 @@ def run(chosen: argparse.Namespace) -> int:
     print(f"Model {card['preset']} {card['version']} ({card['sha256'][:12]}). {NOTICE}")
     if chosen.answers is not None:
         write_answers(chosen.answers, report.scores)
+    if chosen.page is not None:
+        title = f"{card['preset']} {card['version']} ({card['sha256'][:12]})"
+        cases = draw_cases(answerer, report.scores, ct=answerer.ct)
+        write_whole(chosen.page, report_page(report, title=title, cases=cases), what="page")
     if chosen.out is not None:
         write_json(chosen.out, {**report.to_json(), "run": _run_json(chosen, card)})
     return 0
