@@ -97,6 +97,7 @@ class Report:
             "outcomes": self._confusion(),
             "shifted": self._cost([score for score in self.scores if score.ask.variant == "shifted"]),
             "handwritten": self._handwritten(),
+            "reworded": self._reworded(),
             "claims": claim_accuracy(self.scores, seed=self.seed),
             "box_mask": self._boxes(),
             "calibration": {
@@ -161,6 +162,23 @@ class Report:
         ]
         groups = {"all": written, **by(written, lambda score: score.ask.kind)} if written else {}
         return {kind: self._cost(group) for kind, group in groups.items()}
+
+    def _reworded(self) -> dict[str, Any]:
+        """Return mean and worst Dice of the pictures that were asked for their lesion in several wordings."""
+        groups = [
+            group for group in by(self.positives, lambda score: repr(_pair(score))).values() if len(group) > 1
+        ]
+        patients = [group[0].group for group in groups]
+
+        def over_pictures(value: Callable[[list[float]], float]) -> dict[str, Any]:
+            values = [value([score.dice for score in group]) for group in groups]
+            return mean_interval(values, patients, seed=self.seed).to_json()
+
+        return {
+            "wordings": max((len(group) for group in groups), default=0),
+            "mean": over_pictures(lambda dices: float(np.mean(dices))),
+            "worst": over_pictures(min),
+        }
 
     def _cost(self, probes: Sequence[Score]) -> dict[str, Any]:
         """Return how much worse probes are than the primary questions of their kind about these pictures."""

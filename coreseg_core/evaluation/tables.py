@@ -27,6 +27,12 @@ def report_table(report: Report) -> str:
     if values["shifted"]["probe"]["n"]:
         parts.append(f"Moved copies: {_cost(values['shifted'])}")
     parts += [f"Handwritten, {kind}: {_cost(cost)}" for kind, cost in values["handwritten"].items()]
+    reworded = values["reworded"]
+    if reworded["wordings"]:
+        parts.append(
+            f"Asked in up to {reworded['wordings']} wordings: mean Dice {with_interval(reworded['mean'])}, of the "
+            f"worst wording {with_interval(reworded['worst'])} (n = {reworded['mean']['n']} pictures)."
+        )
     calibration = values["calibration"]["present"]
     parts.append(
         f"Calibration of masks: ECE {number(calibration['ece'])}, AURC {number(calibration['aurc'])}"
