@@ -48,9 +48,9 @@ def compare(first: Runs, second: Runs, *, domain: str | None = None, seed: int =
     patients = {answer.key: answer.patient for answer in everyone}
     found = {}
     for name, value in MEASURES.items():
-        values = [[_values(run, value, domain) for run in runs] for runs in (first, second)]
-        if all(run for runs in values for run in runs):
-            found[name] = paired_difference(*values, patients, seed=seed)
+        before, after = ([_values(run, value, domain) for run in runs] for runs in (first, second))
+        if all([*before, *after]):
+            found[name] = paired_difference(before, after, patients, seed=seed)
     return found
 
 

@@ -103,6 +103,13 @@ def _drawn_means(
     return np.asarray((times_drawn @ sums) / (times_drawn @ sizes))
 
 
+def drawn_means(
+    values: NDArray[np.float64], patients: Sequence[Hashable], *, seed: int = 0, draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """Return the means (draws,) of values whose patients are drawn with replacement."""
+    return _drawn_means(values, _group_numbers(patients), rng=np.random.default_rng(seed), draws=draws)
+
+
 def percentile_interval(
     statistic: Callable[[NDArray[np.int64]], float],
     patients: Sequence[Hashable],

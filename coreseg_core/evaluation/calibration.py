@@ -27,7 +27,7 @@ MIN_ANSWERS = 20
 COVERAGES = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
 _EDGE = 1e-4
 _TOWARDS_UNSCALED = 1e-2
-_DRAWS = 1000
+_DRAWS = 500
 
 
 @dataclass(frozen=True, kw_only=True)

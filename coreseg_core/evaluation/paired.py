@@ -6,10 +6,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coreseg_core.errors import InputError
-from coreseg_core.evaluation.bootstrap import percentile_interval
+from coreseg_core.evaluation.bootstrap import drawn_means
 
 _DRAWS = 5000
 
@@ -66,20 +65,15 @@ def paired_difference(
         np.array([np.mean([values[key] for values in runs]) for key in keys]) for runs in (first, second)
     ]
     gained = means[1] - means[0]
-    drawn: list[float] = []
-
-    def mean(chosen: NDArray[np.int64]) -> float:
-        drawn.append(float(gained[chosen].mean()))
-        return drawn[-1]
-
-    low, high = percentile_interval(mean, [patients[key] for key in keys], seed=seed, draws=draws)
-    against = min(np.mean(np.array(drawn) <= 0), np.mean(np.array(drawn) >= 0))
+    drawn = drawn_means(gained, [patients[key] for key in keys], seed=seed, draws=draws)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    against = min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))
     return Difference(
         first=float(means[0].mean()),
         second=float(means[1].mean()),
         mean=float(gained.mean()),
-        low=low,
-        high=high,
-        p=float(min(1.0, max(2 * against, 1 / draws))),
+        low=float(low),
+        high=float(high),
+        p=min(1.0, max(2 * against, 1 / draws)),
         count=len(keys),
     )

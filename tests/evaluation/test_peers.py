@@ -111,9 +111,9 @@ def test_each_system_is_asked_read_drawn_and_scored(
     from training.peers.__main__ import main
 
     config = read_peer(path)
-    make_manifest(2)
+    make_manifest(1)
     stand_in.write = lambda rgb: WRITTEN[config.name](bright_box(rgb), (rgb.shape[1], rgb.shape[0]))
-    arguments = ["--system", str(path), "--server", stand_in.address, "--limit", "2"]
+    arguments = ["--system", str(path), "--server", stand_in.address, "--limit", "1"]
     arguments += ["--manifest", str(tmp_path / "manifest.jsonl"), "--answers", str(tmp_path / "a.jsonl")]
     assert main(arguments) == 0
     assert stand_in.seen[0]["path"] == "/v1/chat/completions"
@@ -123,8 +123,8 @@ def test_each_system_is_asked_read_drawn_and_scored(
     assert not shown.shape[0] % config.multiple_px and not shown.shape[1] % config.multiple_px
     found = [answer for answer in read_answers(tmp_path / "a.jsonl") if answer.kind == "present"]
     # The segmenter was given the disc's own box, so what it draws is the disc.
-    assert len(found) == 2
-    assert min(answer.dice or 0 for answer in found) > 0.8
+    assert len(found) == 1
+    assert (found[0].dice or 0) > 0.8
     printed = capsys.readouterr().out
     assert "CORE-Seg" in printed and "this model" in printed
 
