@@ -15,6 +15,7 @@ from coreseg_core.errors import InputError
 if TYPE_CHECKING:
     from coreseg_core.evaluation import Ask, Row
 
+MAX_VOTES = 64
 DESCRIPTION = """\
 Ask every picture of a manifest (coreseg.manifest/1, JSON lines) for its target and for what it does not show, and
 print mean Dice, IoU, failure rate and specificity by set and modality.
@@ -66,6 +67,13 @@ def add_command(subparsers: Subparsers) -> None:
         "--answers", type=Path, metavar="FILE", help="write what each answer was worth as JSON lines"
     )
     parser.add_argument(
+        "--votes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="confidence from N sampled answers instead of the model's own estimates",
+    )
+    parser.add_argument(
         "--published", action="store_true", help="print the figures that the paper gives beside the report"
     )
     add_reasoning_option(parser)
@@ -92,9 +100,11 @@ def run(chosen: argparse.Namespace) -> int:
         if place is not None:
             require_place(place, option=option, endings=(ending,))
             require_other(place, option=option, inputs=[chosen.manifest, chosen.questions])
+    if not 0 <= chosen.votes <= MAX_VOTES:
+        raise InputError(f"{chosen.votes} votes were asked for.", remedy=f"Choose 0 to {MAX_VOTES}.")
     asks = chosen_asks(chosen)
     segmenter = load_segmenter(chosen, check_words=False)
-    answerer = ModelAnswerer(segmenter, chosen.reasoning)
+    answerer = ModelAnswerer(segmenter, chosen.reasoning, votes=chosen.votes)
     with progress_bar("asking", unit="picture") as show:
         report = evaluate(answerer, asks, ct=answerer.ct, progress=show, seed=chosen.seed)
     print(report_table(report))
@@ -163,6 +173,7 @@ def _run_json(chosen: argparse.Namespace, card: dict[str, str]) -> dict[str, Any
         "limit": chosen.limit,
         "negatives": not chosen.no_negatives,
         "reasoning": chosen.reasoning,
+        "votes": chosen.votes,
         "seed": chosen.seed,
         "word_list": False,
     }
