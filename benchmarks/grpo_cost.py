@@ -82,7 +82,8 @@ def vision_flops(vision: Mapping[str, Any], *, patches: int) -> float:
     attention = 2 * dim * (full * patches + (depth - full) * min(window, patches))
     merged = MERGED * dim
     merger = (merged * merged + merged * vision["out_hidden_size"]) / MERGED
-    return 2.0 * patches * (depth * linear + attention + merger)
+    embedding = 3 * 2 * PATCH_PX**2 * dim
+    return 2.0 * patches * (embedding + depth * linear + attention + merger)
 
 
 def step_cost(preset: Preset, shape: StepShape, *, shared: bool) -> Cost:

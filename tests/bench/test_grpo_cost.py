@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_core_seg import TOKENIZER, tiny_core_seg
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.grpo_cost import StepShape, head_flops, step_cost, text_flops, vision_flops
+from benchmarks.grpo_time import measure, random_model
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.completions import Prompt, completion_states
 from coreseg_core.models.mllm import sequence_positions
@@ -15,7 +18,9 @@ from coreseg_core.models.preset import load_preset
 
 
 def test_layers_vocabulary_and_tower_count_what_torch_counts() -> None:
-    preset = tiny_core_seg()
+    # Low-rank updates are no small part of a model of this size, as they are of a large one: without them.
+    tiny = tiny_core_seg()
+    preset = replace(tiny, language=replace(tiny.language, lora=None))
     torch.manual_seed(0)
     language = build_coreseg(preset, tokenizer=TOKENIZER).language.eval()
     language.text.set_attn_implementation("eager")
@@ -24,7 +29,7 @@ def test_layers_vocabulary_and_tower_count_what_torch_counts() -> None:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         picture = language.visual(frames, frames)
     assert counter.get_total_flops() == pytest.approx(
-        vision_flops(preset.language.vision or {}, patches=64), rel=0.15
+        vision_flops(preset.language.vision or {}, patches=64), rel=0.01
     )
     head = language.tokenizer.prefix_ids(16) + language.tokenizer.question_ids("Where is the polyp?", "none")
     prompt = Prompt(
@@ -35,7 +40,7 @@ def test_layers_vocabulary_and_tower_count_what_torch_counts() -> None:
     for shared in (True, False):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             completion_states(language, prompt, ids, picture, shared=shared)
-        counted = _without_updates(counter)
+        counted = counter.get_total_flops()
         if shared:
             expected = text_flops(config, tokens=len(head))
             expected += text_flops(config, tokens=length - 1, before=len(head), rows=answers)
@@ -47,17 +52,6 @@ def test_layers_vocabulary_and_tower_count_what_torch_counts() -> None:
     assert counter.get_total_flops() == head_flops(config, tokens=5)
 
 
-def _without_updates(counter: FlopCounterMode) -> float:
-    """Return what was counted without the low-rank updates, which on a model of this size are no small part."""
-    updates = sum(
-        flops
-        for module, of_operations in counter.get_flop_counts().items()
-        if ".lora_A." in module or ".lora_B." in module
-        for flops in of_operations.values()
-    )
-    return float(counter.get_total_flops() - updates)
-
-
 def test_sharing_picture_and_question_saves_at_least_three_fifths_on_the_3b_model() -> None:
     preset = load_preset("core-seg-3b")
     per_answer = step_cost(preset, StepShape(), shared=False)
@@ -66,3 +60,8 @@ def test_sharing_picture_and_question_saves_at_least_three_fifths_on_the_3b_mode
     # Alone, an answer shares with nobody but its own four passes.
     alone = StepShape(answers=1)
     assert step_cost(preset, alone, shared=False).training == step_cost(preset, alone, shared=True).training
+
+
+def test_both_ways_of_a_group_are_timed_and_sharing_is_the_quicker_one() -> None:
+    times = measure(random_model(), answers=4, tokens=6, repeats=1)
+    assert times["shared"].best_ms < times["answer by answer"].best_ms
