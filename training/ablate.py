@@ -20,6 +20,7 @@ from coreseg_core.errors import InputError
 from coreseg_core.evaluation.tables import markdown_table, number
 from training.grpo import run
 from training.grpo_config import GRPOConfig, read_config
+from training.settings import add_settings
 
 FULL, START = "full", "sft-only"
 Change = Callable[[GRPOConfig], GRPOConfig]
@@ -113,14 +114,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True, help="of the full run")
+    add_settings(parser)
     parser.add_argument("--steps", type=int, default=100, help="of each variant")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
     arguments = parser.parse_args(argv)
     finished = ablate(
-        read_config(arguments.config),
+        read_config(arguments.config, arguments.changes),
         arguments.variants,
         steps=arguments.steps,
         out=arguments.out,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from coreseg_core.cli.extensions import Subparsers
+from training.settings import add_settings
 
 _DESCRIPTION = """\
 Train a model as a configuration says, by supervised learning (SFT) or, from there on, by reward (GRPO); a run that is
@@ -22,7 +22,7 @@ def train_command(subparsers: Subparsers) -> None:
         epilog="example:\n  coreseg train --config training/configs/sft_lite.yaml --minutes 40\n"
         "  coreseg train --config training/configs/grpo_lite.yaml",
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="what and how to train")
+    add_settings(parser)
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
     parser.set_defaults(run=_train)
 
@@ -30,5 +30,5 @@ def train_command(subparsers: Subparsers) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     from training.recipes import read_config, run
 
-    run(read_config(arguments.config), minutes=arguments.minutes)
+    run(read_config(arguments.config, arguments.changes), minutes=arguments.minutes)
     return 0

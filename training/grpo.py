@@ -19,7 +19,6 @@ import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +41,9 @@ from training.losses import cross_entropy_loss, dice_loss, iou_loss, weighted_me
 from training.processes import gathered, process_count
 from training.reference import Reference
 from training.rollouts import Group, sample_group
+from training.settings import add_settings
 from training.sft import parameter_groups
-from training.start import require_fitting_views, stage_one_model
+from training.start import choose_attention, require_fitting_views, stage_one_model
 from training.views import ViewStore
 from training.watched import answer_metrics
 
@@ -58,9 +58,7 @@ def run(config: GRPOConfig, *, minutes: float | None = None) -> None:
     rows = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     model = stage_one_model(preset, start=config.start, base=config.base, folder=config.out)
     fold_updates(model.language.text)
-    if not torch.cuda.is_available():
-        # On a CPU the fused attention's backward pass takes three times as long as the plain one's.
-        model.language.text.set_attn_implementation("eager")
+    choose_attention(model)
     learner = GroupLearner(
         model,
         temperature=config.temperature,
@@ -165,7 +163,7 @@ class PolicyLosses:
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             rewards=config.rewards,
-            generator=torch.Generator(model.adapter.queries.device).manual_seed(asked.seed),
+            generator=torch.Generator(model.device).manual_seed(asked.seed),
         )
 
     def _prepare(self, groups: Sequence[Group]) -> list[Lesson]:
@@ -179,7 +177,7 @@ class PolicyLosses:
             if not differs and process_count() == 1:
                 continue
             batch = group_batch(group, model.language, side_px=model.segmenter.mask_side_px)
-            batch = on_device(batch, model.adapter.queries.device)
+            batch = on_device(batch, model.device)
             advantages = group_advantages(rewards, scale_by_std=policy.scale_by_std)[0]
             reference = None
             if policy.beta > 0:
@@ -263,10 +261,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True)
+    add_settings(parser)
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
     arguments = parser.parse_args(argv)
-    run(read_config(arguments.config), minutes=arguments.minutes)
+    run(read_config(arguments.config, arguments.changes), minutes=arguments.minutes)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from coreseg_core.errors import InputError
 from coreseg_core.models.preset import Preset, load_preset
 from training.grpo_math import PolicyLossConfig
 from training.loop import LoopConfig
 from training.rewards import Prices, RewardConfig
+from training.settings import read_values
 from training.wording import KindMix
 
 
@@ -90,9 +88,9 @@ class GRPOConfig:
         return load_preset(self.preset) if isinstance(self.preset, str) else self.preset
 
 
-def read_config(path: Path) -> GRPOConfig:
-    """Return the configuration of a YAML file."""
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def read_config(path: Path, changes: Sequence[str] = ()) -> GRPOConfig:
+    """Return the configuration of a YAML file with some values changed (`training.settings`)."""
+    values = read_values(path, changes, config=GRPOConfig)
     rewards = dict(values.get("rewards", {}))
     return GRPOConfig(
         **{

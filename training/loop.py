@@ -11,6 +11,8 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,15 @@ class LoopConfig:
     mixed_precision: str = "bf16"
 
 
+def decaying_groups(parameters: Iterable[nn.Parameter], *, lr: float) -> list[dict[str, Any]]:
+    """Return optimizer groups of what is trained among these; norms, biases and single vectors do not decay."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "lr": lr},
+        {"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},
+    ]
+
+
 class TrainingLoop:
     """Runs a recipe.
 
@@ -109,11 +120,23 @@ class TrainingLoop:
                 each is forgotten before the next is made; a `total` without a gradient is for the log alone.
             evaluate: Scores of the averaged weights, called with these in place.
             evaluate_first: Score what the run begins with, too.
-            until_s: Seconds.
+            until_s: After which to save and stop, the first evaluation included.
         """
+        started = time.monotonic()
         self._resume()
         if evaluate_first and self.step == 0:
             self._log_scores(evaluate())
+        with closing(_Ahead(batch, count=self.config.steps * self.config.accumulate)) as ahead:
+            self._run(ahead, losses, evaluate, until=None if until_s is None else started + until_s)
+
+    def _run(
+        self,
+        batch: Callable[[int, int], Any],
+        losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
+        evaluate: Callable[[], Mapping[str, float]],
+        *,
+        until: float | None,
+    ) -> None:
         started = time.monotonic()
         bar = tqdm(total=self.config.steps, initial=self.step, desc="training", unit="step")
         while self.step < self.config.steps:
@@ -129,7 +152,7 @@ class TrainingLoop:
                 with self.averaged():
                     self._log_scores(evaluate())
             between = self.step % self.config.together == 0
-            late = between and until_s is not None and time.monotonic() - started > until_s
+            late = between and until is not None and time.monotonic() > until
             due = between and self.step % self.config.save_every == 0
             if due or self.step == self.config.steps or late:
                 self._save()
@@ -243,6 +266,25 @@ class TrainingLoop:
         self._schedule.last_epoch = self.step
         for group, base in zip(self._raw_optimizer.param_groups, self._schedule.base_lrs, strict=True):
             group["lr"] = base * self._lr_share(self.step)
+
+
+class _Ahead:
+    """Makes the batch that comes next in the background while a step runs, none behind the last of `count`."""
+
+    def __init__(self, batch: Callable[[int, int], Any], *, count: int) -> None:
+        self._batch, self._count = batch, count
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
+        self._coming: dict[int, Future[Any]] = {}
+
+    def __call__(self, number: int, process: int) -> Any:
+        ready = self._coming.pop(number, None) or self._pool.submit(self._batch, number, process)
+        if number + 1 < self._count:
+            self._coming[number + 1] = self._pool.submit(self._batch, number + 1, process)
+        return ready.result()
+
+    def close(self) -> None:
+        """Make no more batches."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 class _Swapped:

@@ -54,6 +54,12 @@ def patch_loss(patch_logits: Tensor, masks: Tensor, grid_hw: int | tuple[int, in
     return F.binary_cross_entropy_with_logits(patch_logits.float(), share)
 
 
+def presence_loss(presence_logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the cross-entropy of "there is a lesion", logits (n,), masks (n, side, side)."""
+    present = (masks.flatten(1).amax(dim=1) > 0.5).float()
+    return F.binary_cross_entropy_with_logits(presence_logits.float(), present)
+
+
 def mean_dice(logits: Tensor, masks: Tensor) -> Tensor:
     """Return Dice, (n,), of thresholded logits and masks (n, h, w)."""
     found = logits > 0

@@ -26,6 +26,7 @@ from coreseg_core.models.lora import stacked_updates
 from training.grpo_config import GRPOConfig
 from training.loop import AVERAGE_PREFIX
 from training.recipes import Config, read_config
+from training.settings import add_settings
 from training.sft import SFTConfig
 from training.start import BASE_NAME
 
@@ -149,10 +150,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--config", type=Path, required=True)
+    add_settings(parser)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    publish(read_config(arguments.config), run=arguments.run, out=arguments.out)
+    publish(read_config(arguments.config, arguments.changes), run=arguments.run, out=arguments.out)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def sample_group(
     """
     was_training = model.training
     model.eval()
-    device = model.adapter.queries.device
+    device = model.device
     embedding, frame = view_tensors(asked.view)
     embedding, frame = embedding.to(device), None if frame is None else frame.to(device)
     language = model.language

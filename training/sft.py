@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from coreseg_core.checkpoint import load_weights
@@ -34,21 +33,23 @@ from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.load import lay_over
 from coreseg_core.models.preset import Preset, load_preset
 from training.curves import draw_curves
-from training.described import described_losses
+from training.described import Described, described_losses
 from training.development import development_scores
-from training.loop import LoopConfig, TrainingLoop
+from training.loop import LoopConfig, TrainingLoop, decaying_groups
 from training.losses import (
     cross_entropy_loss,
     dice_loss,
     iou_loss,
     mean_dice,
     patch_loss,
+    presence_loss,
     token_loss,
     weighted_mean,
 )
 from training.samples import BatchSource, TrainingBatch
-from training.start import require_fitting_views, starting_model
-from training.views import ViewStore
+from training.settings import add_settings, read_values
+from training.start import choose_attention, require_fitting_views, starting_model
+from training.views import ViewStore, shown_rows
 from training.wording import KindMix
 from training.words import WordsConfig, learn_words
 
@@ -72,7 +73,7 @@ class SFTConfig:
         lesion_free_weight: How much oftener a lesion-free picture is drawn.
         mix: Shares of the kinds of question.
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
-        loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`.
+        loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`, `presence`.
         loop: Length and pace.
         words: The stage on described pictures alone that comes first, or None.
         start: Published weight folder to begin from, or None for a random start.
@@ -102,9 +103,9 @@ class SFTConfig:
         return load_preset(self.preset) if isinstance(self.preset, str) else self.preset
 
 
-def read_config(path: Path) -> SFTConfig:
-    """Return the configuration of a YAML file."""
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def read_config(path: Path, changes: Sequence[str] = ()) -> SFTConfig:
+    """Return the configuration of a YAML file with some values changed (`training.settings`)."""
+    values = read_values(path, changes, config=SFTConfig)
     tokenizer, words, start = (values.get(name) for name in ("tokenizer", "words", "start"))
     return SFTConfig(
         **{
@@ -121,28 +122,54 @@ def read_config(path: Path) -> SFTConfig:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearnerOutput:
+    """What a step's losses are made of.
+
+    Attributes:
+        model: The model's own output.
+        patches: (n, tokens) logits of the lesion share of each visual token.
+        presence: (n,) logits of a lesion being anywhere.
+        described: (m, L - 1) token losses of the described dialogues, or None without any.
+    """
+
+    model: TeacherOutput
+    patches: Tensor
+    presence: Tensor
+    described: Tensor | None
+
+
 class Learner(nn.Module):
-    """The model and the auxiliary head that only training has: lesion share per visual token."""
+    """The model and the auxiliary heads that only training has: lesion share per visual token, and any lesion at all.
+
+    They teach the visual tokens where lesions are long before the text does.
+    """
 
     def __init__(self, model: CoreSegModel) -> None:
         super().__init__()
         self.model = model
         self.patch_head = nn.Linear(model.language.dim, 1)
+        self.presence_head = nn.Linear(model.language.dim, 1)
 
-    def forward(self, batch: TrainingBatch) -> tuple[TeacherOutput, Tensor, Tensor | None]:
-        """Return the model's output, the patch logits (n, tokens) and the described dialogues' token losses."""
+    def forward(self, batch: TrainingBatch) -> LearnerOutput:
+        """Return what the losses need."""
         output = self.model(batch.teacher)
-        described = None if batch.described is None else described_losses(self.model, batch.described)
         # A frozen vision tower may speak another dtype than what is trained beside it.
         picture = output.picture.to(self.patch_head.weight.dtype)
-        return output, self.patch_head(picture)[..., 0], described
+        return LearnerOutput(
+            model=output,
+            patches=self.patch_head(picture)[..., 0],
+            presence=self.presence_head(picture.mean(dim=1))[:, 0],
+            described=None if batch.described is None else described_losses(self.model, batch.described),
+        )
 
 
 def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBatch], dict[str, Tensor]]:
     """Return the function that turns a batch into its loss terms."""
 
     def losses(learner: nn.Module, batch: TrainingBatch) -> dict[str, Tensor]:
-        output, patch_logits, described = learner(batch)
+        learned: LearnerOutput = learner(batch)
+        output, described = learned.model, learned.described
         rows = output.with_mask
         masks, row_weights = batch.masks[rows], batch.weights[rows]
         terms = {
@@ -150,7 +177,8 @@ def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBat
             "dice": weighted_mean(dice_loss(output.mask_logits, masks), row_weights),
             "cross_entropy": weighted_mean(cross_entropy_loss(output.mask_logits, masks), row_weights),
             "iou": weighted_mean(iou_loss(output.predicted_iou, output.mask_logits, masks), row_weights),
-            "patch": patch_loss(patch_logits, batch.token_masks, batch.grid_hw),
+            "patch": patch_loss(learned.patches, batch.token_masks, batch.grid_hw),
+            "presence": presence_loss(learned.presence, batch.masks),
         }
         if described is not None:
             terms["described"] = token_loss(described, torch.ones(len(described), device=described.device))
@@ -165,12 +193,9 @@ def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBat
 def parameter_groups(model: CoreSegModel, rates: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return optimizer groups of everything that is trained; norms, biases and single vectors do not decay."""
     parts = {"language": model.language, "adapter": model.adapter, "decoder": model.segmenter.mask_decoder}
-    groups = []
-    for name, part in parts.items():
-        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        groups.append({"params": [p for p in trained if p.ndim > 1], "lr": rates[name]})
-        groups.append({"params": [p for p in trained if p.ndim <= 1], "lr": rates[name], "weight_decay": 0.0})
-    return groups
+    return [
+        group for name, part in parts.items() for group in decaying_groups(part.parameters(), lr=rates[name])
+    ]
 
 
 def run(config: SFTConfig, *, minutes: float | None = None) -> None:
@@ -184,9 +209,7 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
     rows: dict[str, Row] = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     if config.start is not None:
         lay_over(model, load_weights(config.start)[0])
-    if not torch.cuda.is_available():
-        # On a CPU the fused attention's backward pass takes three times as long as the plain one's.
-        model.language.text.set_attn_implementation("eager")
+    choose_attention(model)
     started = time.monotonic()
     if not _words_learned(config, model, store, rows, minutes):
         return
@@ -200,13 +223,15 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         side_px=model.segmenter.mask_side_px,
         batch_size=config.batch_size,
         described_size=config.described_size,
+        described=Described.to(model),
         balance=config.balance,
         lesion_free_weight=config.lesion_free_weight,
         mix=config.mix,
         seed=config.seed,
     )
     groups = parameter_groups(model, config.learning_rates)
-    groups.append({"params": list(learner.patch_head.parameters()), "lr": config.learning_rates["adapter"]})
+    heads = [*learner.patch_head.parameters(), *learner.presence_head.parameters()]
+    groups.append({"params": heads, "lr": config.learning_rates["adapter"]})
     loop = TrainingLoop(learner, groups, config=config.loop, folder=config.out)
     loop.run(
         source.batch,
@@ -224,10 +249,9 @@ def _words_learned(
     if config.words is None or (config.out / "checkpoints").exists():
         return True
     # Only the pictures of the train part are described: the views of dev lie in a store of their own.
-    named = sorted({key.row_id for key in store.keys})
     return learn_words(
         model,
-        [rows[name] for name in named],
+        shown_rows(store, rows),
         config.words,
         mix=config.mix,
         seed=config.seed,
@@ -241,10 +265,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True)
+    add_settings(parser)
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
     arguments = parser.parse_args(argv)
-    run(read_config(arguments.config), minutes=arguments.minutes)
+    run(read_config(arguments.config, arguments.changes), minutes=arguments.minutes)
 
 
 if __name__ == "__main__":

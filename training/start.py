@@ -64,6 +64,12 @@ def stage_one_model(preset: Preset, *, start: Path, base: str | None, folder: Pa
     return loaded.model
 
 
+def choose_attention(model: CoreSegModel) -> None:
+    """Take the attention whose backward pass is quickest: on a CPU the plain one, three times as quick as the fused."""
+    if not torch.cuda.is_available():
+        model.language.text.set_attn_implementation("eager")
+
+
 def require_fitting_views(preset: Preset, train: ViewStore, dev: ViewStore) -> None:
     """Raise unless there are views to train on, and all have frames or none, as the preset's language model needs.
 

@@ -26,6 +26,7 @@ from coreseg_core.inference.confidence import (
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
+from coreseg_core.inference.fitting import misreading
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView, pad_tokens
@@ -154,7 +155,7 @@ class Answering:
             query.text,
             options,
             copies=count,
-            generator=torch.Generator(self._device).manual_seed(seed),
+            generator=torch.Generator(self.model.device).manual_seed(seed),
         )
         embedding = self._embedding(prepared)
         return tuple(self._finding(prepared, embedding, reply, query) for reply in replies)
@@ -162,7 +163,7 @@ class Answering:
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
             self.counts.encodes += 1
-            return self.model.segmenter.encode(prepared.square[None].to(self._device)).float()
+            return self.model.segmenter.encode(prepared.square[None].to(self.model.device)).float()
 
         return self._embeddings.get_or_make(prepared.key, encode)
 
@@ -172,7 +173,7 @@ class Answering:
             language = self.model.language
             frame = None
             if self.model.preset.visual_tokens.source == "qwen":
-                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self._device)
+                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self.model.device)
                 frame = resize_frame(rgb, prepared.frame_wh)[None]
             picture = language.visual(frame, self._embedding(prepared))
             return language.prefill_pictures(picture, language.visual_tokens.grid_hw(prepared.frame_wh))
@@ -209,11 +210,16 @@ class Answering:
         )
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
-        readable = parsed.kind in ("absent", "mismatch")
+        if parsed.kind in ("absent", "mismatch"):
+            said = parsed.modality or parsed.reasoning
+            grey = bool((prepared.image.rgb == prepared.image.rgb[..., :1]).all())
+            doubt = misreading(said, modality=prepared.image.modality, grey=grey)
+        else:
+            doubt = "The model's reply does not follow the grammar."
         return SliceFinding(
             axis=prepared.image.axis,
             index=prepared.image.index,
-            outcome=parsed.kind if readable and parsed.kind is not None else "uncertain",
+            outcome="uncertain" if doubt or parsed.kind is None else parsed.kind,
             mask=np.zeros((prepared.image.height, prepared.image.width), dtype=bool),
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
@@ -221,7 +227,7 @@ class Answering:
             confidence=denial_confidence(reply.answer_log_probs),
             confidence_kind=DENIAL_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
-            reason="" if readable else "The model's reply does not follow the grammar.",
+            reason=doubt,
         )
 
     def _mask(
@@ -239,10 +245,6 @@ class Answering:
         )
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
-
-    @property
-    def _device(self) -> torch.device:
-        return self.model.adapter.queries.device
 
 
 def _answer_text(reply: str) -> str:

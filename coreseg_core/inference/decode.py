@@ -16,6 +16,7 @@ from torch import Tensor
 from coreseg_core.errors import Cancelled
 from coreseg_core.models.chat import ANSWER_TAG, END_ANSWER_TAG, END_THINK_TAG, THINK_TAG
 from coreseg_core.models.mllm import KeyValues, LanguageModel
+from coreseg_core.models.token_steps import TokenSteps
 from coreseg_core.record import ReasoningMode
 
 REASONING_TOKENS = {"full": 128, "brief": 48, "none": 0}
@@ -146,6 +147,7 @@ class _Sequence:
             (int(prefix.layers[0][0].shape[0]), 1), prefix.next_position, device=self._device
         )
         self._real: Tensor | None = None
+        self._steps: TokenSteps | None = None
 
     def open(self, sequences: Sequence[list[int]]) -> Tensor:
         """Return states (n, L, d) of the first tokens of each row, the rows aligned at their ends."""
@@ -174,10 +176,9 @@ class _Sequence:
 
     def extend(self, tokens: Sequence[int]) -> Tensor:
         """Return the states (n, d) of one more token a row."""
-        positions, self._next = self._next, self._next + 1
-        if self._real is not None:
-            self._real = torch.cat([self._real, torch.ones_like(self._real[:, :1])], dim=1)
-        return self._states(torch.tensor(tokens, device=self._device)[:, None], positions)[:, 0]
+        if self._steps is None:
+            self._steps = TokenSteps(self._language.text, self._cache, positions=self._next, real=self._real)
+        return self._steps.extend(self._language.embed(torch.tensor(tokens, device=self._device)[:, None]))
 
     def _states(self, tokens: Tensor, positions: Tensor) -> Tensor:
         return self._language.states(

@@ -23,7 +23,7 @@ from coreseg_core.models.load import load_model
 from coreseg_core.models.preset import Preset
 from coreseg_core.prompts import clean_query
 from coreseg_core.record import FindingRecord, Outcome, Query, ReasoningMode, Scope, SliceFinding
-from coreseg_core.terms import understand
+from coreseg_core.terms import ct_region
 
 SLICES_AT_ONCE = 4
 QUESTIONS_AT_ONCE = 8
@@ -190,8 +190,7 @@ class SliceSegmenter:
         return self._answering.model.preset.ct_channels
 
     def _ct_region(self, query: Query) -> str | None:
-        region = understand(query.text).ct_region
-        return region if region in self._answering.model.preset.ct_regions else None
+        return ct_region(query.text, among=self._answering.model.preset.ct_regions)
 
     def _refusal(self, query: Query, modality: str | None) -> tuple[Outcome, str] | None:
         if not self._check_words:

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 PATCH_PX = 14
 MERGE = 2
 FRAME_MULTIPLE_PX = PATCH_PX * MERGE
+_EVIDENCE = 64
+_PLACE_GAIN, _REACH_GAIN = 4.0, 16.0
+"""What a token shows is a long vector, beside which place and reach would be lost for thousands of steps."""
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -29,6 +32,10 @@ class VisualTokens(Protocol):
 
 class SegmenterTokens(nn.Module):
     """Visual tokens from the segmenter's embedding: (n, C, H, W) -> (n, grid * grid, d).
+
+    Whether there is anything at all, and from where to where it reaches, are questions about the whole picture; a
+    small language model is slow to learn that search. So two summaries are laid into every token: evidence, pooled by
+    its maximum over the picture, and the extent of a learned saliency, as its maximum in every row and column.
 
     Args:
         channels: C of the embedding.
@@ -51,6 +58,14 @@ class SegmenterTokens(nn.Module):
         self.mix = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1), nn.GELU(), nn.Conv2d(256, 256, 1))
         self.norm = nn.LayerNorm(256)
         self.project = nn.Linear(256, dim)
+        self.evidence = nn.Linear(256, _EVIDENCE)
+        self.summary = nn.Linear(_EVIDENCE, dim)
+        self.saliency = nn.Linear(256, 1)
+        self.extent = nn.Linear(2 * grid, dim)
+        # At first the summaries say nothing: weights from before they existed stay what they were.
+        for laid_in in (self.summary, self.extent):
+            nn.init.zeros_(laid_in.weight)
+            nn.init.zeros_(laid_in.bias)
         self.position = nn.Parameter(torch.randn(grid * grid, dim) * 0.02)
 
     def grid_hw(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
@@ -61,8 +76,20 @@ class SegmenterTokens(nn.Module):
         """Return visual tokens (n, grid * grid, d); `frames` is not looked at."""
         x = self.reduce(embeddings)
         x = (x + self.mix(x)).flatten(2).transpose(1, 2)
-        tokens: Tensor = self.project(self.norm(x)) + self.position
+        x = self.norm(x)
+        whole = self.summary(self.evidence(x).amax(dim=1)) + self.laid_in(self._reach(x))
+        tokens: Tensor = self.project(x) + _PLACE_GAIN * self.position + whole[:, None]
         return tokens
+
+    def laid_in(self, reach: Tensor) -> Tensor:
+        """Return what a reach (n, 2 * grid), rows before columns, adds to every token, (n, d)."""
+        laid: Tensor = _REACH_GAIN * self.extent(reach)
+        return laid
+
+    def _reach(self, x: Tensor) -> Tensor:
+        """Return the strongest saliency (0..1) of every row, then of every column, (n, 2 * grid)."""
+        salient = self.saliency(x)[..., 0].sigmoid().unflatten(1, (self.grid, self.grid))
+        return torch.cat([salient.amax(dim=2), salient.amax(dim=1)], dim=1)
 
 
 class QwenTokens(nn.Module):

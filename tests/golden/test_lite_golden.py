@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from coreseg_core.answer import parse
 from coreseg_core.imaging import extract_slice, read_label, read_volume
 from coreseg_core.inference import SliceSegmenter
 from coreseg_core.phantoms.demo import write_demo
@@ -57,7 +58,7 @@ def answer(folder: Path, study: dict[str, Any], segmenter: SliceSegmenter) -> An
 def words_of(finding: SliceFinding) -> dict[str, Any]:
     return {
         "outcome": finding.outcome,
-        "class_name": finding.class_name,
+        "class_name": parse(finding.answer_text).class_name,
         "reasoning": finding.reasoning,
         "shape": list(finding.mask.shape),
     }

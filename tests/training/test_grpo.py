@@ -16,7 +16,7 @@ from coreseg_core.checkpoint import load_weights
 from coreseg_core.errors import InputError
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import sequence_positions
-from training.asking import Asked
+from training.asking import Asked, QuestionSource
 from training.groups import GroupBatch, GroupLearner, group_batch
 from training.grpo import PolicyLosses, development_answers, questions_of_step
 from training.grpo_config import GRPOConfig
@@ -51,14 +51,23 @@ def _losses(config: GRPOConfig, learner: GroupLearner) -> PolicyLosses:
     return PolicyLosses(config, learner, Reference(learner.model))
 
 
-def _train(config: GRPOConfig, *, stop_at: int | None = None) -> list[dict[str, float]]:
+class _Again:
+    """Asks the toy's question again and again, other answers being drawn each time."""
+
+    def asked(self, number: int) -> Asked:
+        return _seeded("a", number)
+
+
+def _train(
+    config: GRPOConfig, *, source: QuestionSource | _Again | None = None, stop_at: int | None = None
+) -> list[dict[str, float]]:
     """Return the log lines of a run on the toy's lesion; `stop_at` breaks it there."""
     model = toy.taught_model()
     learner = GroupLearner(model, temperature=config.temperature, shared=True, mask_gradient=True)
     loop = TrainingLoop(
         learner, parameter_groups(model, config.learning_rates), config=config.loop, folder=config.out
     )
-    source = toy.source(config, views=toy.VIEWS[:1])
+    source = source or toy.source(config, views=toy.VIEWS[:1])
 
     def batch(step: int, process: int) -> tuple[Asked, ...]:
         if step == stop_at:
@@ -122,10 +131,9 @@ def _mixed_group(model: CoreSegModel, *, size: int = 6) -> Group:
 
 def test_reward_rises_on_what_is_learned_again_and_again(tmp_path: Path) -> None:
     pace = replace(PACE, steps=16, together=1, save_every=16, evaluate_every=16)
-    lines = _train(toy.config(tmp_path, loop=pace, temperature=0.7))
+    lines = _train(toy.config(tmp_path, loop=pace, temperature=0.7), source=_Again())
     rewards = [line["reward"] for line in lines if "reward" in line]
     assert len(rewards) == 16
-    print([round(reward, 2) for reward in rewards])
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.8
     assert lines[-1]["dev/reward"] > sum(rewards[:4]) / 4
     learned = [line for line in lines if "policy_loss" in line]

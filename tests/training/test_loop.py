@@ -71,6 +71,19 @@ def test_learns(tmp_path: Path) -> None:
     assert sum("dev/score" in line for line in lines) == STEPS // 8
 
 
+def test_each_batch_is_made_once_and_none_behind_the_last(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def noted(number: int, process: int) -> tuple[Tensor, Tensor]:
+        made.append(number)
+        return _batch(number, process)
+
+    threads = threading.active_count()
+    _loop(tmp_path, accumulate=2).run(noted, _losses, dict)
+    assert made == list(range(2 * STEPS))
+    assert threading.active_count() == threads
+
+
 def test_resumed_run_equals_uninterrupted_run_bitwise(tmp_path: Path) -> None:
     _loop(tmp_path / "whole").run(_batch, _losses, dict)
 

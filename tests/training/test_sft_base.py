@@ -29,6 +29,7 @@ from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.load import build_on_base, load_model
 from coreseg_core.models.visual_tokens import resize_frame
 from coreseg_core.record import Query
+from training.described import Described
 from training.devices import on_device
 from training.loop import LoopConfig
 from training.phantom_pictures import write_pictures
@@ -89,7 +90,9 @@ def config(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SFTC
         lesion_free_weight=2.0,
         mix=DEFAULT_MIX,
         learning_rates={"language": 1e-2, "adapter": 1e-2, "decoder": 1e-2},
-        loss_weights=dict.fromkeys(("text", "described", "dice", "cross_entropy", "iou", "patch"), 1.0),
+        loss_weights=dict.fromkeys(
+            ("text", "described", "dice", "cross_entropy", "iou", "patch", "presence"), 1.0
+        ),
         loop=pace,
         words=WordsConfig(batch_size=2, learning_rate=1e-3, loop=replace(pace, steps=1)),
     )
@@ -106,6 +109,7 @@ def _source(place: Path, model: CoreSegModel) -> BatchSource:
         side_px=model.segmenter.mask_side_px,
         batch_size=3,
         described_size=0,
+        described=Described.to(model),
         balance=1.0,
         lesion_free_weight=1.0,
         mix=DEFAULT_MIX,

@@ -60,8 +60,8 @@ class BoxSegmenter:
         """Return the embedding of a picture, made once for all that is asked of it."""
         if self._embedding is None or self._embedding[0] is not picture:
             square, view = self._segmenter.prepare(picture.rgb, pixel_mm=picture.pixel_mm)
-            device = self._segmenter.mask_decoder.iou_token.weight.device
-            self._embedding = picture, self._segmenter.encode(square[None].to(device)), view
+            embedding = self._segmenter.encode(square[None].to(self._segmenter.device))
+            self._embedding = picture, embedding, view
         return self._embedding[1:]
 
 
