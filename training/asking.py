@@ -17,8 +17,9 @@ from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.rewards import Truth
 from training.samples import drawing_chances, frame_size
 from training.shown import Size
-from training.views import EmbeddedView, ViewStore
-from training.wording import Kind, KindMix, choose_kind, write_question
+from training.views import EmbeddedView, ViewStore, shown_rows
+from training.wording import DEFAULT_MIX, Kind, KindMix
+from training.written import question_about, require_usable_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,25 @@ class Asked:
 
 
 def ask_about(
-    rng: random.Random, row: Row, view: EmbeddedView, frame: FrameSpec, *, kind: Kind, mode: ReasoningMode
+    rng: random.Random,
+    row: Row,
+    view: EmbeddedView,
+    frame: FrameSpec,
+    *,
+    kind: Kind | None = None,
+    mode: ReasoningMode,
+    mix: KindMix = DEFAULT_MIX,
 ) -> Asked:
-    """Return a question of a kind about a view of a row."""
+    """Return a question about a view of a row: the row's own where it brings one, unless another kind is given."""
     height, width = view.mask.shape
     frame_wh = frame_size(view, frame)
-    right: frozenset[str] = frozenset(ACCEPTED[kind])
-    found = boxes(view.mask) if kind == "present" else ()
+    question, _ = question_about(rng, row, kind=kind, mix=mix)
+    right: frozenset[str] = frozenset(ACCEPTED[question.kind])
+    found = boxes(view.mask) if question.kind == "present" else ()
     truth = Truth(right=right, boxes_xyxy_px=boxes_to_frame(found, (width, height), frame_wh), mask=view.mask)
-    question = write_question(rng, row, kind)
-    return Asked(view=view, question=question.text, mode=mode, kind=kind, truth=truth, frame_wh=frame_wh)
+    return Asked(
+        view=view, question=question.text, mode=mode, kind=question.kind, truth=truth, frame_wh=frame_wh
+    )
 
 
 class QuestionSource:
@@ -83,6 +93,7 @@ class QuestionSource:
         lesion_free_weight: float,
         seed: int,
     ) -> None:
+        require_usable_words(shown_rows(store, rows))
         self._store, self._rows, self._frame = store, rows, frame
         self._mix, self._modes, self._seed = mix, modes, seed
         self._chances = drawing_chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
@@ -94,5 +105,5 @@ class QuestionSource:
         rng = random.Random(f"asked/{self._seed}/{number}")
         row = self._rows[view.key.row_id]
         mode = rng.choices(REASONING_MODES, weights=self._modes)[0]
-        asked = ask_about(rng, row, view, self._frame, kind=choose_kind(rng, row, self._mix), mode=mode)
+        asked = ask_about(rng, row, view, self._frame, mode=mode, mix=self._mix)
         return replace(asked, seed=int(drawn.integers(2**62)))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coreseg_core.claims import boxes, measure
+from coreseg_core.claims import Facts, boxes, measure
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.imaging import boxes_to_frame
 from coreseg_core.models.chat import ChatTokenizer
@@ -22,7 +22,8 @@ from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.described import Described, DescribedBatch, described_batch
 from training.shown import Size, frame_size_of
 from training.views import EmbeddedView, ViewStore, shown_rows
-from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
+from training.wording import DEFAULT_MIX, Kind, KindMix, target_text, write_reasoning
+from training.written import WrittenWords, question_about, require_usable_words
 
 MODE_WEIGHTS = (0.3, 0.35, 0.35)
 """How often full, brief and no reasoning are asked for."""
@@ -71,16 +72,39 @@ def write_dialogue(
     mode: ReasoningMode | None = None,
     mix: KindMix = DEFAULT_MIX,
 ) -> Dialogue:
-    """Return a question about a view and its right reply, drawn at random where kind or mode are not given."""
+    """Return a question about a view and its right reply, drawn at random where kind or mode are not given.
+
+    A row that brings a question and an answer of its own is asked that, unless another kind is given.
+    """
     height, width = view.mask.shape
     target_wh = frame_size(view, frame)
-    kind = kind or choose_kind(rng, row, mix)
+    question, own = question_about(rng, row, kind=kind, mix=mix)
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
-    question = write_question(rng, row, kind)
     in_frame = boxes_to_frame(boxes(view.mask), (width, height), target_wh)
-    facts = measure(view.mask, view.grey) if kind == "present" else None
-    reply = target_text(rng, row, facts, in_frame, kind, question, mode)
-    return Dialogue(kind=kind, question=question.text, mode=mode, reply=reply)
+    facts = measure(view.mask, view.grey) if question.kind == "present" else None
+    if own is None:
+        reply = target_text(rng, row, facts, in_frame, question.kind, question, mode)
+    else:
+        reply = own.reply(in_frame, _reasoning(rng, row, own, view, facts, mode))
+    return Dialogue(kind=question.kind, question=question.text, mode=mode, reply=reply)
+
+
+def _reasoning(
+    rng: random.Random,
+    row: Row,
+    own: WrittenWords,
+    view: EmbeddedView,
+    facts: Facts | None,
+    mode: ReasoningMode,
+) -> str:
+    """Return the row's own reasoning where a full one is asked for, else one of the recipe's.
+
+    A random view may be mirrored or cropped; what is then no longer true is not said of it.
+    """
+    if mode == "full" and own.reasoning and (view.key.view == 0 or own.fits(facts)):
+        return own.reasoning
+    asked = own.question
+    return write_reasoning(rng, facts, row.modality, row.anatomy, asked.class_name, mode, asked.kind)
 
 
 def frame_size(view: EmbeddedView, frame: FrameSpec) -> Size:
@@ -184,6 +208,7 @@ class BatchSource:
         self._mix, self._seed = mix, seed
         self._how = described
         self._described = shown_rows(store, rows)
+        require_usable_words(self._described)
         self._chances = drawing_chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
         self._sizes = list(dict.fromkeys(store.frame_whs))
         self._size_of = np.array([self._sizes.index(size) for size in store.frame_whs])
