@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,9 @@ class GroupOutput:
     predicted_iou: Tensor
 
 
-def group_batch(group: Group, language: LanguageModel, *, side_px: int) -> GroupBatch:
+def group_batch(
+    group: Group, language: LanguageModel, *, side_px: int, learned_masks: int | None = None
+) -> GroupBatch:
     """Return a group as tensors.
 
     A mask is learned where the picture shows what was asked for and the answer wrote `<seg>`.
@@ -74,6 +77,7 @@ def group_batch(group: Group, language: LanguageModel, *, side_px: int) -> Group
         group: The group.
         language: Its tokenizer and grid of visual tokens.
         side_px: Side of the mask logits.
+        learned_masks: The first so many at most; None for all.
     """
     asked, tokenizer = group.asked, language.tokenizer
     grid_hw = language.visual_tokens.grid_hw(asked.frame_wh)
@@ -82,7 +86,9 @@ def group_batch(group: Group, language: LanguageModel, *, side_px: int) -> Group
     lengths = torch.tensor([len(reply.ids) for reply in replies])[:, None]
     longest = int(lengths.max())
     states = [reply.answer_states if asked.truth.present else None for reply in replies]
-    counts = torch.tensor([0 if found is None else len(found) for found in states])[:, None]
+    drawn = {number: len(found) for number, found in enumerate(states) if found is not None}
+    learned = dict(islice(drawn.items(), learned_masks))
+    counts = torch.tensor([learned.get(number, 0) for number in range(len(replies))])[:, None]
     places = torch.arange(longest)[None]
     embedding, frame = view_tensors(asked.view)
     return GroupBatch(

@@ -176,7 +176,12 @@ class PolicyLosses:
             # Several processes make their passes in step, so there a dropped group is passed with a share of nothing.
             if not differs and process_count() == 1:
                 continue
-            batch = group_batch(group, model.language, side_px=model.segmenter.mask_side_px)
+            batch = group_batch(
+                group,
+                model.language,
+                side_px=model.segmenter.mask_side_px,
+                learned_masks=self._config.learned_masks,
+            )
             batch = on_device(batch, model.device)
             advantages = group_advantages(rewards, scale_by_std=policy.scale_by_std)[0]
             reference = None

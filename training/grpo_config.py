@@ -40,6 +40,8 @@ class GRPOConfig:
         rewards: Weights and prices of what an answer earns.
         policy: How the policy is moved.
         mask_weights: Of `dice`, `cross_entropy` and `iou` of the masks beside the policy loss; all 0 takes them out.
+        learned_masks: Of a group's masks at most so many are learned, all by default: they are of one view, so a few
+            teach nearly what all do, and the mask decoder is what a step of a small language model costs.
         mask_gradient: Whether what the masks teach goes on into the language model, or stops at the adapter.
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
         loop: Length and pace; `together` is how many steps learn from the same answers.
@@ -65,6 +67,7 @@ class GRPOConfig:
     rewards: RewardConfig = field(default_factory=RewardConfig)
     policy: PolicyLossConfig = field(default_factory=PolicyLossConfig)
     mask_weights: Mapping[str, float]
+    learned_masks: int | None = None
     mask_gradient: bool = True
     learning_rates: Mapping[str, float]
     loop: LoopConfig

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stand_in_server import StandIn, stand_in
 
-from coreseg_core.errors import InputError, ModelError
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation import Row
 from coreseg_core.evaluation.answers import read_answers
-from training.peers.chat_server import KEY_VARIABLE, ChatServer
+from training.dataset.chat import ChatServer, Refused, ServerPlan
+from training.journal import LineJournal
+from training.peers.answerer import Asker
+from training.peers.asking import asker
 from training.peers.config import PeerConfig, read_peer
 from training.peers.formats import READERS, Marked, read_pixels, read_seg_zero, read_thousandths
 
@@ -41,34 +42,6 @@ def thousandths(box: tuple[int, int, int, int], wh: tuple[int, int]) -> list[int
     return [round(value * 1000 / wh[number % 2]) for number, value in enumerate(box)]
 
 
-class StandIn:
-    """A server that looks for the bright disc in the picture it is sent and answers as a system would."""
-
-    def __init__(self) -> None:
-        self.write: Callable[[np.ndarray], str] = lambda rgb: "[]"
-        self.status = [200]
-        self.seen: list[dict[str, Any]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.seen.append({"path": self.path, "key": self.headers.get("Authorization"), **request})
-                status = outer.status.pop(0) if len(outer.status) > 1 else outer.status[0]
-                reply = {"choices": [{"message": {"content": outer.write(picture_of(request))}}]}
-                content = json.dumps(reply if status == 200 else {}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-
-
 def picture_of(request: dict[str, Any]) -> np.ndarray:
     from io import BytesIO
 
@@ -83,18 +56,20 @@ def bright_box(rgb: np.ndarray) -> tuple[int, int, int, int]:
     return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
 
 
-@pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    made = StandIn()
-    thread = threading.Thread(target=made.server.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-def server(stand_in: StandIn) -> ChatServer:
-    return ChatServer(address=stand_in.address, model="m", max_tokens=9, system="Be brief.", pause_s=0.0)
+def ask_of(state: StandIn, folder: Path) -> Asker:
+    """Return what asks the stand-in, with a cache of its own."""
+    plan = ServerPlan(model="m", base_url=state.url, max_tokens=9, temperature=0.0, retries=2)
+    cache = LineJournal(folder / f"{len(list(folder.iterdir()))}.jsonl", what="cache of replies")
+    config = PeerConfig(
+        name="n",
+        model="m",
+        weights="w",
+        prompt="{question}",
+        answer="pixels",
+        long_side_px=448,
+        system="Be brief.",
+    )
+    return asker(ChatServer(plan, cache), config)
 
 
 PICTURE = np.full((28, 56, 3), 40, np.uint8)
@@ -103,7 +78,6 @@ PICTURE = np.full((28, 56, 3), 40, np.uint8)
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_each_system_is_asked_read_drawn_and_scored(
     path: Path,
-    stand_in: StandIn,
     make_manifest: Callable[..., tuple[Row, ...]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -112,13 +86,23 @@ def test_each_system_is_asked_read_drawn_and_scored(
 
     config = read_peer(path)
     make_manifest(1)
-    stand_in.write = lambda rgb: WRITTEN[config.name](bright_box(rgb), (rgb.shape[1], rgb.shape[0]))
-    arguments = ["--system", str(path), "--server", stand_in.address, "--limit", "1"]
-    arguments += ["--manifest", str(tmp_path / "manifest.jsonl"), "--answers", str(tmp_path / "a.jsonl")]
-    assert main(arguments) == 0
-    assert stand_in.seen[0]["path"] == "/v1/chat/completions"
-    assert stand_in.seen[0]["model"] == config.model
-    shown = picture_of(stand_in.seen[0])
+    seen: list[dict[str, Any]] = []
+
+    def write(body: dict[str, Any]) -> str:
+        seen.append(body)
+        rgb = picture_of(body)
+        return WRITTEN[config.name](bright_box(rgb), (rgb.shape[1], rgb.shape[0]))
+
+    with stand_in(write) as state:
+        arguments = ["--system", str(path), "--base-url", state.url, "--limit", "1"]
+        arguments += ["--manifest", str(tmp_path / "manifest.jsonl"), "--answers", str(tmp_path / "a.jsonl")]
+        assert main(arguments) == 0
+        asked = len(seen)
+        assert main(arguments) == 0
+    assert len(seen) == asked
+    assert seen[0]["model"] == config.model
+    assert seen[0]["temperature"] == 0
+    shown = picture_of(seen[0])
     assert max(shown.shape[:2]) <= config.long_side_px
     assert not shown.shape[0] % config.multiple_px and not shown.shape[1] % config.multiple_px
     found = [answer for answer in read_answers(tmp_path / "a.jsonl") if answer.kind == "present"]
@@ -165,30 +149,32 @@ def test_seg_zeros_reasoning_is_not_its_answer() -> None:
     assert read_seg_zero("<think>[1, 2, 3, 4]</think>", (56, 28)) is None
 
 
-def test_a_server_out_of_breath_is_asked_again_and_one_that_is_gone_is_no_models_fault(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_is_gone_is_no_models_fault_and_a_refusal_is(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def write(body: dict[str, Any]) -> str:
+        seen.append(body)
+        return "[]"
+
+    with stand_in(write, trouble=lambda number: ("500", "429", "")[min(number, 2)]) as state:
+        assert ask_of(state, tmp_path)(PICTURE, "where?") == "[]"
+    assert seen[0]["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert np.array_equal(picture_of(seen[0]), PICTURE)
+    for trouble, expected in (("500", ConnectionError), ("401", ConnectionError), ("400", Refused)):
+        with stand_in(write, trouble=lambda _, kind=trouble: kind) as state, pytest.raises(expected):
+            ask_of(state, tmp_path)(PICTURE, "where?")
+
+
+def test_pictures_leave_this_machine_only_with_leave(
+    make_manifest: Callable[..., tuple[Row, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "secret")
-    stand_in.status = [503, 429, 200]
-    assert server(stand_in).ask(PICTURE, "where?") == "[]"
-    assert [one["key"] for one in stand_in.seen] == ["Bearer secret"] * 3
-    assert stand_in.seen[0]["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert np.array_equal(picture_of(stand_in.seen[0]), PICTURE)
-    stand_in.status = [503]
-    with pytest.raises(ConnectionError):
-        server(stand_in).ask(PICTURE, "where?")
+    from training.peers.__main__ import main
 
-
-def test_a_refusal_and_a_reply_of_another_kind_are_told(stand_in: StandIn) -> None:
-    stand_in.status = [404]
-    with pytest.raises(ModelError, match="HTTP 404"):
-        server(stand_in).ask(PICTURE, "where?")
-    stand_in.status = [200]
-    stand_in.write = lambda rgb: None  # type: ignore[assignment,return-value]
-    with pytest.raises(ModelError, match="no chat completion"):
-        server(stand_in).ask(PICTURE, "where?")
-    with pytest.raises(InputError):
-        ChatServer(address="http://example.org", model="m", max_tokens=9).ask(PICTURE, "where?")
+    make_manifest(1)
+    arguments = ["--system", str(CONFIGS[0]), "--base-url", "https://example.org/v1", "--limit", "1"]
+    arguments += ["--manifest", str(tmp_path / "manifest.jsonl"), "--answers", str(tmp_path / "a.jsonl")]
+    assert main(arguments) == 2
+    assert "--allow-upload" in capsys.readouterr().err
 
 
 def test_a_configuration_that_cannot_work_is_refused(tmp_path: Path) -> None:

@@ -268,6 +268,19 @@ def test_the_pass_with_gradients_sees_the_probabilities_and_masks_of_the_roll_ou
         assert torch.equal(output.mask_logits[place] > 0, torch.from_numpy(group.rollouts[row].mask))
 
 
+def test_no_more_masks_of_a_group_are_learned_than_asked_for() -> None:
+    model = toy.taught_model()
+    groups = (_group(model, seed=seed) for seed in range(20))
+    group = next(group for group in groups if sum(rollout.mask is not None for rollout in group.rollouts) > 1)
+    whole, one = (
+        group_batch(group, model.language, side_px=toy.SIDE, learned_masks=count) for count in (None, 1)
+    )
+    assert one.with_mask.tolist() == whole.with_mask.tolist()[:1]
+    assert torch.equal(one.answer[one.with_mask], whole.answer[one.with_mask])
+    assert torch.equal(one.written, whole.written)
+    assert len(_learner(model)(one).mask_logits) == 1
+
+
 def test_a_group_of_the_likeliest_answers_is_the_one_answer_again_and_again() -> None:
     model = toy.taught_model()
     group = sample_group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +14,14 @@ from coreseg_core.errors import CoreSegError
 from coreseg_core.evaluation import Report, asks_of, evaluate, read_manifest, report_table, spread
 from coreseg_core.evaluation.answers import write_answers
 from coreseg_core.evaluation.published import published_table
-from coreseg_core.models.lite_medsam import build_lite_medsam
 from coreseg_core.models.load import published_segmenter
 from coreseg_core.models.preset import PRESETS, load_preset
 from training.baselines.boxes import BoxSegmenter
+from training.dataset.chat import ChatServer, ServerPlan
+from training.journal import LineJournal
 from training.peers import __doc__ as description
 from training.peers.answerer import BoxAnswerer
-from training.peers.chat_server import ChatServer
+from training.peers.asking import asker
 from training.peers.config import read_peer
 
 
@@ -37,20 +39,22 @@ def evaluate_peer(arguments: argparse.Namespace) -> Report:
     ]
     asks = asks_of(rows, seed=arguments.seed)
     asks = asks if arguments.limit is None else spread(asks, pictures=arguments.limit)
-    preset = load_preset(arguments.segmenter)
-    segmenter = (
-        build_lite_medsam().eval()
-        if preset.segmenter.weights_file is None
-        else published_segmenter(preset, base=arguments.base)
+    segmenter = published_segmenter(load_preset(arguments.segmenter), base=arguments.base)
+    plan = ServerPlan(
+        model=config.model,
+        base_url=arguments.base_url,
+        api_key=os.environ.get("OPENAI_API_KEY"),
+        allow_upload=arguments.allow_upload,
+        temperature=0.0,
+        max_tokens=config.max_tokens,
+        retries=arguments.retries,
     )
-    server = ChatServer(
-        address=arguments.server, model=config.model, max_tokens=config.max_tokens, system=config.system
-    )
-    answerer = BoxAnswerer(server.ask, config, BoxSegmenter(segmenter))
+    replies = arguments.answers.with_name(f"{arguments.answers.stem}_replies.jsonl")
+    server = ChatServer(plan, LineJournal(replies, what="cache of replies"))
+    answerer = BoxAnswerer(asker(server, config), config, BoxSegmenter(segmenter))
     with progress_bar("asking", unit="picture") as show:
         report = evaluate(answerer, asks, progress=show, seed=arguments.seed)
-    if arguments.answers is not None:
-        write_answers(arguments.answers, report.scores)
+    write_answers(arguments.answers, report.scores)
     if arguments.out is not None:
         report.write_json(arguments.out)
     return report
@@ -65,8 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--system", type=Path, required=True, help="YAML of training/configs/peers")
     parser.add_argument(
-        "--server", required=True, help="address of the server, such as http://127.0.0.1:8000"
+        "--base-url", required=True, metavar="URL", help="of the server, such as http://127.0.0.1:8000/v1"
     )
+    parser.add_argument("--allow-upload", action="store_true", help="pictures may go to a server elsewhere")
+    parser.add_argument("--retries", type=int, default=5, help="after an error that may pass (default: 5)")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--questions", type=Path, help="take the questions from this file")
     parser.add_argument("--split", default="val")
@@ -76,7 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--segmenter", choices=PRESETS, default="lite", help="whose segmenter draws the boxes"
     )
     parser.add_argument("--base", help="published weights that core-seg-3b stands on")
-    parser.add_argument("--answers", type=Path, help="write what each answer was worth, as JSON lines")
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        required=True,
+        help="what each answer was worth, as JSON lines; the server's replies are kept beside it",
+    )
     parser.add_argument("--out", type=Path, help="write the report as JSON")
     arguments = parser.parse_args(argv)
     try:
