@@ -35,9 +35,20 @@ HANDWRITTEN_SCHEMA = "coreseg.handwritten-questions/1"
 PICTURES_PER_HANDWRITTEN = 8
 
 
-def generated_questions(rows: Iterable[Row], *, seed: int) -> tuple[Row, ...]:
-    """Return one row a picture and kind of question that fits it, worded as in training."""
-    return tuple(_generated(row, kind, seed=seed) for row in rows for kind in subject_of(row).kinds)
+def generated_questions(rows: Iterable[Row], *, seed: int, wordings: int = 1) -> tuple[Row, ...]:
+    """Return one row a picture and kind of question that fits it, worded as in training.
+
+    Args:
+        rows: Pictures.
+        seed: Of the wordings.
+        wordings: How often a picture is asked for its lesion, in other words each time.
+    """
+    return tuple(
+        question
+        for row in rows
+        for kind in subject_of(row).kinds
+        for question in _wordings(row, kind, seed=seed, count=wordings if kind == "present" else 1)
+    )
 
 
 def handwritten_questions(
@@ -108,11 +119,23 @@ def read_handwritten(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _generated(row: Row, kind: catalogue.Kind, *, seed: int) -> Row:
-    question = write_question(random.Random(f"{seed}/{row.id}/{kind}"), row, kind)
+def _wordings(row: Row, kind: catalogue.Kind, *, seed: int, count: int) -> list[Row]:
+    """Return different wordings of one question, fewer where no more are found in as many tries again."""
+    found: dict[str, Row] = {}
+    for number in range(2 * count - 1):
+        made = _generated(row, kind, seed=seed, number=number)
+        if len(found) < count:
+            found.setdefault(made.query or "", made)
+    return list(found.values())
+
+
+def _generated(row: Row, kind: catalogue.Kind, *, seed: int, number: int = 0) -> Row:
+    # The first wording is the only one of a file without rewordings.
+    again = f"/{number}" if number else ""
+    question = write_question(random.Random(f"{seed}/{row.id}/{kind}{again}"), row, kind)
     return replace(
         row,
-        id=f"{row.id}#{kind}",
+        id=f"{row.id}#{kind}{again}",
         query=question.text,
         answer=_denial(question, row),
         probe=Probe(kind, "generated"),
@@ -154,6 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--weights", choices=["yes", "all"], default="yes", help="yes: sets of the shipped weights"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wordings", type=int, default=1, help="of each question for a lesion that is there")
     parser.add_argument("--handwritten", type=Path, help="JSON file of handwritten questions, asked too")
     parser.add_argument(
         "--pictures", type=int, default=PICTURES_PER_HANDWRITTEN, help="for a handwritten question"
@@ -167,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Dev is cut from what is learned from in the end, so that only train can hold a twin of it.
     others = {"train": (), "dev": ("train",), "val": ("train", "dev")}[arguments.split]
     rows = without_twins(chosen, [row for row in usable if part_of(row) in others])
-    asked = generated_questions(rows, seed=arguments.seed)
+    asked = generated_questions(rows, seed=arguments.seed, wordings=arguments.wordings)
     if arguments.handwritten is not None:
         written = read_handwritten(arguments.handwritten)
         asked += handwritten_questions(written, rows, seed=arguments.seed, pictures=arguments.pictures)

@@ -12,12 +12,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -26,6 +28,8 @@ from training.devices import on_device
 
 AVERAGE_PREFIX = "average."
 _OPTIMIZER, _MODEL = "optimizer.", "model."
+
+Terms = Mapping[str, Tensor | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,7 @@ class LoopConfig:
         evaluate_every: Steps between evaluations.
         save_every: Steps between checkpoints; at most this much is lost to a kill.
         keep: Newest checkpoints that stay.
+        together: Steps that learn from the same roll-outs; a run is saved and stopped between such, never within.
         mixed_precision: `bf16` where the hardware has it, else `no`.
     """
 
@@ -56,6 +61,7 @@ class LoopConfig:
     evaluate_every: int = 500
     save_every: int = 250
     keep: int = 2
+    together: int = 1
     mixed_precision: str = "bf16"
 
 
@@ -83,8 +89,9 @@ class TrainingLoop:
     ) -> None:
         self.accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
-            gradient_accumulation_steps=config.accumulate,
             cpu=not torch.cuda.is_available(),
+            # SAM's decoder has three masks that are never asked for, and a batch may need no decoder at all.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.config = config
         self.folder = folder
@@ -99,20 +106,37 @@ class TrainingLoop:
     def run(
         self,
         batch: Callable[[int, int], Any],
-        losses: Callable[[nn.Module, Any], Mapping[str, Tensor]],
+        losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
         evaluate: Callable[[], Mapping[str, float]],
         *,
+        evaluate_first: bool = False,
         until_s: float | None = None,
     ) -> None:
         """Train to the last step, or until `until_s` seconds have passed; then save.
 
         Args:
             batch: (step, process) -> batch; called `accumulate` times a step with distinct numbers.
-            losses: (model, batch) -> terms; `total` is what is minimised.
+            losses: (model, batch) -> terms; `total` is what is minimised. Several terms one after the other add up, and
+                each is forgotten before the next is made; a `total` without a gradient is for the log alone.
             evaluate: Scores of the averaged weights, called with these in place.
+            evaluate_first: Score what the run begins with, too.
+            until_s: After which to save and stop, the first evaluation included.
         """
+        started = time.monotonic()
         self._resume()
-        batch = _Ahead(batch)
+        if evaluate_first and self.step == 0:
+            self._log_scores(evaluate())
+        with closing(_Ahead(batch, count=self.config.steps * self.config.accumulate)) as ahead:
+            self._run(ahead, losses, evaluate, until=None if until_s is None else started + until_s)
+
+    def _run(
+        self,
+        batch: Callable[[int, int], Any],
+        losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
+        evaluate: Callable[[], Mapping[str, float]],
+        *,
+        until: float | None,
+    ) -> None:
         started = time.monotonic()
         bar = tqdm(total=self.config.steps, initial=self.step, desc="training", unit="step")
         while self.step < self.config.steps:
@@ -123,12 +147,14 @@ class TrainingLoop:
                 self._log(
                     {"step": self.step, "seconds": seconds, "lr": self._schedule.get_last_lr()[0], **terms}
                 )
-                bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()})
+                bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items() if "/" not in name})
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 with self.averaged():
-                    self._log({"step": self.step, **{f"dev/{k}": v for k, v in evaluate().items()}})
-            late = until_s is not None and time.monotonic() - started > until_s
-            if self.step % self.config.save_every == 0 or self.step == self.config.steps or late:
+                    self._log_scores(evaluate())
+            between = self.step % self.config.together == 0
+            late = between and until is not None and time.monotonic() > until
+            due = between and self.step % self.config.save_every == 0
+            if due or self.step == self.config.steps or late:
                 self._save()
             if late:
                 return
@@ -143,18 +169,30 @@ class TrainingLoop:
             parameter.data.copy_(self._average[name])
 
     def _one_step(
-        self, batch: Callable[[int, int], Any], losses: Callable[[nn.Module, Any], Mapping[str, Tensor]]
+        self,
+        batch: Callable[[int, int], Any],
+        losses: Callable[[nn.Module, Any], Terms | Iterable[Terms]],
     ) -> dict[str, float]:
         self.model.train()
         sums: dict[str, float] = {}
         for part in range(self.config.accumulate):
             number = self.step * self.config.accumulate + part
+            drawn = on_device(batch(number, self.accelerator.process_index), self.accelerator.device)
             with self.accelerator.autocast():
-                drawn = on_device(batch(number, self.accelerator.process_index), self.accelerator.device)
-                terms = losses(self.model, drawn)
-            self.accelerator.backward(terms["total"] / self.config.accumulate)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value) / self.config.accumulate
+                made = losses(self.model, drawn)
+            pieces = iter((made,) if isinstance(made, Mapping) else made)
+            while True:
+                with self.accelerator.autocast():
+                    terms = next(pieces, None)
+                if terms is None:
+                    break
+                total = torch.as_tensor(terms["total"])
+                if total.requires_grad:
+                    self.accelerator.backward(total / self.config.accumulate)
+                for name, value in terms.items():
+                    plain = float(value.detach() if isinstance(value, Tensor) else value)
+                    sums[name] = sums.get(name, 0.0) + plain / self.config.accumulate
+        sums = self._over_processes(sums)
         norm = self.accelerator.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
         self.optimizer.step()
         self._schedule.step()
@@ -167,12 +205,24 @@ class TrainingLoop:
                 self._average[name].lerp_(parameter, 1 - decay)
         return {**sums, "grad_norm": float(norm)}
 
+    def _over_processes(self, values: dict[str, float]) -> dict[str, float]:
+        """Return the means over all processes, each of which has values of the same names."""
+        if self.accelerator.num_processes == 1:
+            return values
+        names = sorted(values)
+        here = torch.tensor([values[name] for name in names], device=self.accelerator.device)
+        means: Tensor = self.accelerator.reduce(here, "mean")
+        return dict(zip(names, means.tolist(), strict=True))
+
     def _lr_share(self, step: int) -> float:
         if step < self.config.warmup_steps:
             return (step + 1) / self.config.warmup_steps
         done = (step - self.config.warmup_steps) / max(1, self.config.steps - self.config.warmup_steps)
         floor = self.config.final_lr_share
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def _log_scores(self, scores: Mapping[str, float]) -> None:
+        self._log({"step": self.step, **{f"dev/{name}": value for name, value in scores.items()}})
 
     def _log(self, line: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
@@ -219,17 +269,22 @@ class TrainingLoop:
 
 
 class _Ahead:
-    """Makes the batch that comes next in the background while a step runs."""
+    """Makes the batch that comes next in the background while a step runs, none behind the last of `count`."""
 
-    def __init__(self, batch: Callable[[int, int], Any]) -> None:
-        self._batch = batch
+    def __init__(self, batch: Callable[[int, int], Any], *, count: int) -> None:
+        self._batch, self._count = batch, count
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
         self._coming: dict[int, Future[Any]] = {}
 
     def __call__(self, number: int, process: int) -> Any:
         ready = self._coming.pop(number, None) or self._pool.submit(self._batch, number, process)
-        self._coming[number + 1] = self._pool.submit(self._batch, number + 1, process)
+        if number + 1 < self._count:
+            self._coming[number + 1] = self._pool.submit(self._batch, number + 1, process)
         return ready.result()
+
+    def close(self) -> None:
+        """Make no more batches."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 class _Swapped:

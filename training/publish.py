@@ -1,6 +1,7 @@
 """Publishes the averaged weights of a run as a weight folder that the program loads.
 
 python -m training.publish --run runs/sft_lite --config training/configs/sft_lite.yaml --out coreseg_core/weights/lite
+python -m training.publish --run runs/grpo_lite --config training/configs/grpo_lite.yaml --out coreseg_core/weights/lite
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from typing import Any
 
 import torch
 
-from coreseg_core.checkpoint import load_weights, save_weights
+from coreseg_core.checkpoint import load_weights, read_manifest, save_weights
 from coreseg_core.errors import CheckpointError
+from coreseg_core.models.base_files import TOKENIZER_NAME
+from coreseg_core.models.lora import stacked_updates
+from training.grpo_config import GRPOConfig
 from training.loop import AVERAGE_PREFIX
-from training.sft import SFTConfig, read_config
+from training.recipes import Config, read_config
+from training.settings import add_settings
+from training.sft import SFTConfig
 from training.start import BASE_NAME
 
 _LEARNER_PREFIX = AVERAGE_PREFIX + "model."
@@ -47,18 +53,16 @@ def published_tensors(checkpoint: Path) -> tuple[dict[str, torch.Tensor], int]:
     return chosen, int(facts["step"])
 
 
-def facts_of(config: SFTConfig, *, step: int, log: Path) -> dict[str, Any]:
+def facts_of(config: Config, *, step: int, log: Path) -> dict[str, Any]:
     """Return what the manifest of the published weights says: where they come from and how long it took."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     return {
         "preset": config.model_preset.name,
         "version": "v0",
         "state": "shipped",
-        "parent": None,
-        "recipe": "training.sft",
+        **_lesson_of(config, step=step),
         "seed": config.seed,
         "steps": step,
-        "dialogues": step * config.batch_size * config.loop.accumulate,
         "data": {
             f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
             for path in config.manifests
@@ -70,22 +74,50 @@ def facts_of(config: SFTConfig, *, step: int, log: Path) -> dict[str, Any]:
     }
 
 
-def base_of(config: SFTConfig, *, run: Path, out: Path) -> dict[str, dict[str, str]]:
+def _lesson_of(config: Config, *, step: int) -> dict[str, Any]:
+    """Return which recipe it was, what it went on from, and how many dialogues it learned from."""
+    if isinstance(config, SFTConfig):
+        dialogues = step * config.batch_size * config.loop.accumulate
+        return {"parent": None, "recipe": "training.sft", "dialogues": dialogues}
+    parent = read_manifest(config.start)["files"]["weights.safetensors"]["sha256"]
+    dialogues = step // config.loop.together * config.questions * config.answers
+    return {"parent": parent, "recipe": "training.grpo", "dialogues": dialogues}
+
+
+def base_of(config: Config, *, run: Path, out: Path) -> dict[str, dict[str, str]]:
     """Return what the manifest says of the published weights that a run stands on; nothing where it stands on none.
 
     A folder that the configuration names relatively is told relative to the weights, any other one by its name alone:
     no path of the machine that trained leaves it.
     """
+    if isinstance(config, GRPOConfig):
+        facts = read_manifest(config.start).get("base")
+        if facts is None:
+            return {}
+        if "folder" in facts and "/" in facts["folder"]:
+            facts = {**facts, "folder": _relative(config.start / facts["folder"], out)}
+        return {"base": facts}
     path = run / BASE_NAME
     if not path.exists():
         return {}
     facts = json.loads(path.read_bytes())
     if config.base and "folder" in facts and not Path(config.base).expanduser().is_absolute():
-        facts["folder"] = Path(os.path.relpath(config.base, out)).as_posix()
+        facts["folder"] = _relative(Path(config.base), out)
     return {"base": facts}
 
 
-def publish(config: SFTConfig, *, run: Path, out: Path) -> None:
+def _relative(path: Path, out: Path) -> str:
+    return Path(os.path.relpath(path, out)).as_posix()
+
+
+def _tokenizer_of(config: Config) -> Path | None:
+    if isinstance(config, SFTConfig):
+        return config.tokenizer
+    path = config.start / TOKENIZER_NAME
+    return path if path.is_file() else None
+
+
+def publish(config: Config, *, run: Path, out: Path) -> None:
     """Publish the newest checkpoint of a run, replacing the weight folder in one step.
 
     Of a preset that stands on published weights, only what was trained is written; the rest, tokenizer included, stays
@@ -93,9 +125,13 @@ def publish(config: SFTConfig, *, run: Path, out: Path) -> None:
     """
     checkpoint = max((run / "checkpoints").glob("step_??????"))
     tensors, step = published_tensors(checkpoint)
+    if isinstance(config, GRPOConfig):
+        # What stage 1 learned was folded in to begin; both lie over the published weights side by side.
+        tensors = stacked_updates(load_weights(config.start)[0], tensors)
     facts = {**facts_of(config, step=step, log=run / "log.jsonl"), **base_of(config, run=run, out=out)}
     kept = {path.name: path.read_bytes() for path in out.glob("*.md")} if out.exists() else {}
-    files = {} if config.tokenizer is None else {"tokenizer.json": config.tokenizer.read_bytes()}
+    tokenizer = _tokenizer_of(config)
+    files = {} if tokenizer is None else {TOKENIZER_NAME: tokenizer.read_bytes()}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".publish-") as scratch:
         fresh = Path(scratch) / out.name
@@ -114,10 +150,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--config", type=Path, required=True)
+    add_settings(parser)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    publish(read_config(arguments.config), run=arguments.run, out=arguments.out)
+    publish(read_config(arguments.config, arguments.changes), run=arguments.run, out=arguments.out)
 
 
 if __name__ == "__main__":

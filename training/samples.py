@@ -22,16 +22,8 @@ from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.described import Described, DescribedBatch, described_batch
 from training.shown import Size, frame_size_of
 from training.views import EmbeddedView, ViewStore, shown_rows
-from training.wording import (
-    DEFAULT_MIX,
-    Kind,
-    KindMix,
-    choose_kind,
-    target_text,
-    write_question,
-    write_reasoning,
-)
-from training.written import WrittenWords, require_usable_words
+from training.wording import DEFAULT_MIX, Kind, KindMix, target_text, write_reasoning
+from training.written import WrittenWords, question_about, require_usable_words
 
 MODE_WEIGHTS = (0.3, 0.35, 0.35)
 """How often full, brief and no reasoning are asked for."""
@@ -86,17 +78,15 @@ def write_dialogue(
     """
     height, width = view.mask.shape
     target_wh = frame_size(view, frame)
-    own = WrittenWords.of(row)
-    kind = kind or (own.kind if own else choose_kind(rng, row, mix))
+    question, own = question_about(rng, row, kind=kind, mix=mix)
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
     in_frame = boxes_to_frame(boxes(view.mask), (width, height), target_wh)
-    facts = measure(view.mask, view.grey) if kind == "present" else None
-    if own is not None and kind == own.kind:
+    facts = measure(view.mask, view.grey) if question.kind == "present" else None
+    if own is None:
+        reply = target_text(rng, row, facts, in_frame, question.kind, question, mode)
+    else:
         reply = own.reply(in_frame, _reasoning(rng, row, own, view, facts, mode))
-        return Dialogue(kind=kind, question=own.question, mode=mode, reply=reply)
-    question = write_question(rng, row, kind)
-    reply = target_text(rng, row, facts, in_frame, kind, question, mode)
-    return Dialogue(kind=kind, question=question.text, mode=mode, reply=reply)
+    return Dialogue(kind=question.kind, question=question.text, mode=mode, reply=reply)
 
 
 def _reasoning(
@@ -113,7 +103,8 @@ def _reasoning(
     """
     if mode == "full" and own.reasoning and (view.key.view == 0 or own.fits(facts)):
         return own.reasoning
-    return write_reasoning(rng, facts, row.modality, row.anatomy, own.answer.class_name, mode, own.kind)
+    asked = own.question
+    return write_reasoning(rng, facts, row.modality, row.anatomy, asked.class_name, mode, asked.kind)
 
 
 def frame_size(view: EmbeddedView, frame: FrameSpec) -> Size:
@@ -165,7 +156,7 @@ def collate(
         embeddings=embeddings.float(),
         frames=_frames(views),
     )
-    masks = torch.from_numpy(np.stack([_square(view.mask, side_px) for view in views]))
+    masks = torch.from_numpy(np.stack([square_mask(view.mask, side_px) for view in views]))
     return TrainingBatch(
         teacher=teacher,
         masks=masks,
@@ -218,7 +209,7 @@ class BatchSource:
         self._how = described
         self._described = shown_rows(store, rows)
         require_usable_words(self._described)
-        self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
+        self._chances = drawing_chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
         self._sizes = list(dict.fromkeys(store.frame_whs))
         self._size_of = np.array([self._sizes.index(size) for size in store.frame_whs])
 
@@ -280,7 +271,8 @@ def _tokens(dialogue: Dialogue, tokenizer: ChatTokenizer, grid_hw: tuple[int, in
     return _Tokens(ids=ids, target=target, answer=flags, seg=seg)
 
 
-def _square(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
+def square_mask(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
+    """Return a mask (h, w) at the upper left of an empty square, as the segmenter's decoder draws it."""
     square = np.zeros((side_px, side_px), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
     return square
@@ -300,9 +292,10 @@ def _shares(views: Sequence[EmbeddedView], grid_hw: Size) -> Tensor:
     return torch.cat([torch.nn.functional.adaptive_avg_pool2d(mask, grid_hw) for mask in masks])
 
 
-def _chances(
+def drawing_chances(
     store: ViewStore, rows: Mapping[str, Row], *, balance: float, lesion_free_weight: float
 ) -> NDArray[np.float64]:
+    """Return the chance (views,) of each view to be drawn; see `BatchSource` for what the numbers mean."""
     subsets = [rows[key.row_id].subset for key in store.keys]
     sizes = {name: subsets.count(name) for name in set(subsets)}
     weights = np.array([sizes[name] ** (balance - 1.0) for name in subsets])

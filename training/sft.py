@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from coreseg_core.checkpoint import load_weights
@@ -48,7 +47,8 @@ from training.losses import (
     weighted_mean,
 )
 from training.samples import BatchSource, TrainingBatch
-from training.start import require_fitting_views, starting_model
+from training.settings import add_settings, read_values
+from training.start import choose_attention, require_fitting_views, starting_model
 from training.views import ViewStore, shown_rows
 from training.wording import KindMix
 from training.words import WordsConfig, learn_words
@@ -103,9 +103,9 @@ class SFTConfig:
         return load_preset(self.preset) if isinstance(self.preset, str) else self.preset
 
 
-def read_config(path: Path) -> SFTConfig:
-    """Return the configuration of a YAML file."""
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def read_config(path: Path, changes: Sequence[str] = ()) -> SFTConfig:
+    """Return the configuration of a YAML file with some values changed (`training.settings`)."""
+    values = read_values(path, changes, config=SFTConfig)
     tokenizer, words, start = (values.get(name) for name in ("tokenizer", "words", "start"))
     return SFTConfig(
         **{
@@ -209,9 +209,7 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
     rows: dict[str, Row] = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     if config.start is not None:
         lay_over(model, load_weights(config.start)[0])
-    if not torch.cuda.is_available():
-        # On a CPU the fused attention's backward pass takes three times as long as the plain one's.
-        model.language.text.set_attn_implementation("eager")
+    choose_attention(model)
     started = time.monotonic()
     if not _words_learned(config, model, store, rows, minutes):
         return
@@ -267,10 +265,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True)
+    add_settings(parser)
     parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
     arguments = parser.parse_args(argv)
-    run(read_config(arguments.config), minutes=arguments.minutes)
+    run(read_config(arguments.config, arguments.changes), minutes=arguments.minutes)
 
 
 if __name__ == "__main__":

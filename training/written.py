@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from coreseg_core.errors import InputError
 from coreseg_core.evaluation.ask import kind_of_query
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.record import Box
-from training.wording import KINDS, Kind
+from training.wording import KINDS, Kind, KindMix, Question, choose_kind, write_question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +20,12 @@ class WrittenWords:
     """A row's own words.
 
     Attributes:
-        kind: Why its question is answerable or not.
-        question: As it is typed.
+        question: As it is typed, with its right outcome.
         reasoning: Empty where the row has none.
         answer: As it was read.
     """
 
-    kind: Kind
-    question: str
+    question: Question
     reasoning: str
     answer: ParsedAnswer
 
@@ -43,13 +42,15 @@ class WrittenWords:
         if kind is None:
             return None
         answer = parse(row.answer)
-        if not answer.well_formed or (answer.kind == "present") is not (kind == "present"):
+        said = answer.kind if answer.well_formed else None
+        if said is None or (said == "present") is not (kind == "present"):
             raise InputError(
                 f"A row of {row.subset!r} asks a question of kind {kind!r}, but its answer "
-                + (f"says {answer.kind!r}." if answer.well_formed else "has none of the three forms."),
+                + (f"says {said!r}." if said else "has none of the three forms."),
                 remedy="Mend the answer (docs/dataset.md), or take 'query' and 'answer' out of the row.",
             )
-        return cls(kind=kind, question=row.query, reasoning=row.reasoning or "", answer=answer)
+        question = Question(text=row.query, expect=said, class_name=answer.class_name, kind=kind)
+        return cls(question=question, reasoning=row.reasoning or "", answer=answer)
 
     def fits(self, facts: Facts | None) -> bool:
         """Return whether the reasoning says nothing that is untrue of a view; without facts nothing is."""
@@ -70,6 +71,23 @@ class WrittenWords:
         if answer.kind == "mismatch":
             return compose_mismatch(answer.modality, answer.anatomy, reasoning)
         return compose_absent(answer.class_name, reasoning)
+
+
+def question_about(
+    rng: random.Random, row: Row, *, kind: Kind | None, mix: KindMix
+) -> tuple[Question, WrittenWords | None]:
+    """Return what is asked of a row: its own question with its words, or one of the recipe's and None.
+
+    Args:
+        rng: Source of the draws.
+        row: What is asked about.
+        kind: Of the question; that of the row's own, or drawn with the shares of `mix`, where not given.
+        mix: Shares of the kinds.
+    """
+    own = WrittenWords.of(row)
+    if own is not None and kind in (None, own.question.kind):
+        return own.question, own
+    return write_question(rng, row, kind or choose_kind(rng, row, mix)), None
 
 
 def require_usable_words(rows: Iterable[Row]) -> None:

@@ -16,6 +16,7 @@ from coreseg_core.errors import InputError
 if TYPE_CHECKING:
     from coreseg_core.evaluation import Ask, Row
 
+MAX_VOTES = 64
 DESCRIPTION = """\
 Ask every picture of a manifest (coreseg.manifest/1, JSON lines) for its target and for what it does not show, and
 print mean Dice, IoU, failure rate and specificity by set and modality.
@@ -30,6 +31,9 @@ examples:
   coreseg evaluate data/manifest.jsonl --questions questions.jsonl --out report.json
 
 --out writes coreseg.report/1: mdice, miou, failure_rate and specificity at the top, then every table.
+--page writes one HTML file that shows pictures: keep it where the pictures may be kept.
+--answers writes coreseg.answers/1, by which `python -m training.compare` holds two models against each other.
+--published prints the rows of CORE-Seg's own table; they are of other pictures unless MANIFEST is its test set.
 --limit takes so many pictures, spread evenly over the manifest.
 --questions takes the questions from another file (rows with `query` and `probe`, as written by
 `python -m training.evaluation_questions`); its paths are those of MANIFEST, and nothing else is asked."""
@@ -54,6 +58,25 @@ def add_command(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of wordings and intervals (default: 0)")
     parser.add_argument("--out", type=Path, metavar="REPORT", help="write the report as JSON")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="HTML",
+        help="write a page with plots and the best, median and worst answers",
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="write what each answer was worth as JSON lines"
+    )
+    parser.add_argument(
+        "--votes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="confidence from N sampled answers instead of the model's own estimates",
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="print the figures that the paper gives beside the report"
+    )
     add_reasoning_option(parser)
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -63,19 +86,39 @@ def run(chosen: argparse.Namespace) -> int:
     """Return 0 once the report is printed and, if asked for, written."""
     from coreseg_core.cli.outputs import require_other, require_place, write_json
     from coreseg_core.evaluation import evaluate, report_table
+    from coreseg_core.evaluation.answers import write_answers
+    from coreseg_core.evaluation.cases import draw_cases
+    from coreseg_core.evaluation.files import write_whole
     from coreseg_core.evaluation.model_answerer import ModelAnswerer
+    from coreseg_core.evaluation.page import report_page
+    from coreseg_core.evaluation.published import published_table
 
-    if chosen.out is not None:
-        require_place(chosen.out, option="--out", endings=(".json",))
-        require_other(chosen.out, option="--out", inputs=[chosen.manifest, chosen.questions])
+    for option, place, ending in (
+        ("--out", chosen.out, ".json"),
+        ("--answers", chosen.answers, ".jsonl"),
+        ("--page", chosen.page, ".html"),
+    ):
+        if place is not None:
+            require_place(place, option=option, endings=(ending,))
+            require_other(place, option=option, inputs=[chosen.manifest, chosen.questions])
+    if not 0 <= chosen.votes <= MAX_VOTES:
+        raise InputError(f"{chosen.votes} votes were asked for.", remedy=f"Choose 0 to {MAX_VOTES}.")
     asks = chosen_asks(chosen)
     segmenter = load_segmenter(chosen, check_words=False)
-    answerer = ModelAnswerer(segmenter, chosen.reasoning)
+    answerer = ModelAnswerer(segmenter, chosen.reasoning, votes=chosen.votes)
     with progress_bar("asking", unit="picture") as show:
         report = evaluate(answerer, asks, ct=answerer.ct, progress=show, seed=chosen.seed)
     print(report_table(report))
+    if chosen.published:
+        print(published_table(report))
     card = segmenter.model_card
     print(f"Model {card['preset']} {card['version']} ({card['sha256'][:12]}). {NOTICE}")
+    if chosen.answers is not None:
+        write_answers(chosen.answers, report.scores)
+    if chosen.page is not None:
+        title = f"{card['preset']} {card['version']} ({card['sha256'][:12]})"
+        cases = draw_cases(answerer, report.scores, ct=answerer.ct)
+        write_whole(chosen.page, report_page(report, title=title, cases=cases), what="page")
     if chosen.out is not None:
         write_json(chosen.out, {**report.to_json(), "run": _run_json(chosen, card)})
     return 0
@@ -131,6 +174,7 @@ def _run_json(chosen: argparse.Namespace, card: dict[str, str]) -> dict[str, Any
         "limit": chosen.limit,
         "negatives": not chosen.no_negatives,
         "reasoning": chosen.reasoning,
+        "votes": chosen.votes,
         "seed": chosen.seed,
         "word_list": False,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,3 +101,36 @@ def _drawn_means(
     sizes = np.bincount(groups, minlength=group_count).astype(np.float64)
     times_drawn = rng.multinomial(group_count, np.full(group_count, 1.0 / group_count), size=draws)
     return np.asarray((times_drawn @ sums) / (times_drawn @ sizes))
+
+
+def drawn_means(
+    values: NDArray[np.float64], patients: Sequence[Hashable], *, seed: int = 0, draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """Return the means (draws,) of values whose patients are drawn with replacement."""
+    return _drawn_means(values, _group_numbers(patients), rng=np.random.default_rng(seed), draws=draws)
+
+
+def percentile_interval(
+    statistic: Callable[[NDArray[np.int64]], float],
+    patients: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> tuple[float, float]:
+    """Return the 95 % interval of any statistic of the answers, patients drawn with replacement; NaN without answers.
+
+    Args:
+        statistic: From the numbers of the drawn answers to a value.
+        patients: The patient of each answer.
+    """
+    if not patients:
+        return float("nan"), float("nan")
+    groups = _group_numbers(patients)
+    members = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(draws):
+        chosen = rng.integers(len(members), size=len(members))
+        values.append(statistic(np.concatenate([members[number] for number in chosen])))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coreseg_core.evaluation.pictures import CtDisplay
+from coreseg_core.imaging.pictures import picture_slice
 from coreseg_core.inference import SliceSegmenter
+from coreseg_core.inference.votes import with_votes
 from coreseg_core.record import Query, ReasoningMode, SliceFinding
 
 
@@ -19,10 +21,16 @@ class ModelAnswerer:
 
     Whether words alone may refuse a question is the segmenter's own setting (`check_words`): switched off,
     the language model answers everything itself, which is what its specificity should be measured on.
+
+    Attributes:
+        segmenter: The model.
+        reasoning: How much reasoning is asked for.
+        votes: Answers that are sampled beside the likeliest one, for its confidence; 0 takes the model's own estimates.
     """
 
     segmenter: SliceSegmenter
     reasoning: ReasoningMode = "brief"
+    votes: int = 0
 
     @property
     def ct(self) -> CtDisplay:
@@ -34,4 +42,12 @@ class ModelAnswerer:
     ) -> Sequence[SliceFinding]:
         """Return one finding for each question."""
         asked = [Query(text=question, reasoning=self.reasoning) for question in questions]
-        return self.segmenter.answer_picture(rgb, asked, pixel_mm=pixel_mm)
+        findings = self.segmenter.answer_picture(rgb, asked, pixel_mm=pixel_mm)
+        if not self.votes:
+            return findings
+        answering = self.segmenter.answering
+        prepared = answering.prepare(picture_slice(rgb, pixel_mm=pixel_mm))
+        return [
+            with_votes(finding, answering.sampled(prepared, query, count=self.votes))
+            for finding, query in zip(findings, asked, strict=True)
+        ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from coreseg_core.evaluation.ask import KINDS, NEGATIVES
 from coreseg_core.evaluation.bootstrap import Interval, json_number, macro_mean_interval, mean_interval
+from coreseg_core.evaluation.calibration import RIGHT_DICE, calibration
 from coreseg_core.evaluation.claim_accuracy import claim_accuracy
 from coreseg_core.evaluation.files import write_whole
 from coreseg_core.evaluation.metrics import area_under_risk_coverage, expected_calibration_error
@@ -26,8 +27,6 @@ from coreseg_core.record import OUTCOMES
 
 SCHEMA = "coreseg.report/1"
 MIN_SET_POSITIVES = 15
-RIGHT_DICE = 0.5
-"""From this Dice a mask counts as right when confidence is held against it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +89,21 @@ class Report:
             "questions": len(self.scores),
             "answerable": len(self.positives),
             "intervals": {**self._summary(self.primary), "macro_mdice": self.macro_mdice.to_json()},
-            "by_subset": {name: self._summary(group) for name, group in by(self.primary, _subset).items()},
-            "by_modality": {
-                name: self._summary(group) for name, group in by(self.primary, _modality).items()
+            **{
+                f"by_{name}": {value: self._summary(group) for value, group in by(self.primary, of).items()}
+                for name, of in _GROUPINGS.items()
             },
             "negatives": {kind: values for kind, values in negatives.items() if values["n"]},
             "outcomes": self._confusion(),
             "shifted": self._cost([score for score in self.scores if score.ask.variant == "shifted"]),
             "handwritten": self._handwritten(),
+            "reworded": self._reworded(),
             "claims": claim_accuracy(self.scores, seed=self.seed),
             "box_mask": self._boxes(),
             "calibration": {
                 "present": self._calibration_of_masks(),
                 "absent": self._calibration_of_denials(),
+                "scaled": calibration(self.primary, seed=self.seed),
             },
         }
 
@@ -161,6 +162,23 @@ class Report:
         ]
         groups = {"all": written, **by(written, lambda score: score.ask.kind)} if written else {}
         return {kind: self._cost(group) for kind, group in groups.items()}
+
+    def _reworded(self) -> dict[str, Any]:
+        """Return mean and worst Dice of the pictures that were asked for their lesion in several wordings."""
+        groups = [
+            group for group in by(self.positives, lambda score: repr(_pair(score))).values() if len(group) > 1
+        ]
+        patients = [group[0].group for group in groups]
+
+        def over_pictures(value: Callable[[list[float]], float]) -> dict[str, Any]:
+            values = [value([score.dice for score in group]) for group in groups]
+            return mean_interval(values, patients, seed=self.seed).to_json()
+
+        return {
+            "wordings": max((len(group) for group in groups), default=0),
+            "mean": over_pictures(lambda dices: float(np.mean(dices))),
+            "worst": over_pictures(min),
+        }
 
     def _cost(self, probes: Sequence[Score]) -> dict[str, Any]:
         """Return how much worse probes are than the primary questions of their kind about these pictures."""
@@ -236,3 +254,12 @@ def _subset(score: Score) -> str:
 
 def _modality(score: Score) -> str:
     return score.ask.row.modality
+
+
+_GROUPINGS: Mapping[str, Callable[[Score], str]] = {
+    "subset": _subset,
+    "modality": _modality,
+    "anatomy": lambda score: score.ask.row.anatomy,
+    "disease": lambda score: score.ask.row.disease,
+    "domain": lambda score: score.ask.row.domain,
+}

@@ -19,7 +19,7 @@ _HEADINGS = {
 
 
 def report_table(report: Report) -> str:
-    """Return the report as Markdown: all, each modality, each set, negatives, claims."""
+    """Return the report as Markdown: all, domains, modalities, anatomies, sets, negatives, claims."""
     values = report.to_json()
     parts = [_overlap_table(values), _negatives_table(values["negatives"])]
     if values["claims"]:
@@ -27,11 +27,25 @@ def report_table(report: Report) -> str:
     if values["shifted"]["probe"]["n"]:
         parts.append(f"Moved copies: {_cost(values['shifted'])}")
     parts += [f"Handwritten, {kind}: {_cost(cost)}" for kind, cost in values["handwritten"].items()]
+    reworded = values["reworded"]
+    if reworded["wordings"]:
+        parts.append(
+            f"Asked in up to {reworded['wordings']} wordings: mean Dice {with_interval(reworded['mean'])}, of the "
+            f"worst wording {with_interval(reworded['worst'])} (n = {reworded['mean']['n']} pictures)."
+        )
     calibration = values["calibration"]["present"]
     parts.append(
         f"Calibration of masks: ECE {number(calibration['ece'])}, AURC {number(calibration['aurc'])}"
         f" over {calibration['n']} answers."
     )
+    scaled = values["calibration"]["scaled"]["together"]
+    if scaled["n"]:
+        parts.append(
+            "Masks and denials, scaled on one half of the patients and measured on the other: ECE "
+            f"{number(scaled['ece']['mean'])} [{number(scaled['ece']['low'])}, {number(scaled['ece']['high'])}], "
+            f"AURC {number(scaled['aurc'])} over {scaled['n']} answers; a second look at the tenth that is least "
+            f"confident catches {number(scaled['failures_caught'])} of {scaled['failures']} failures."
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,7 +78,10 @@ def with_interval(interval: Mapping[str, Any]) -> str:
 def _overlap_table(values: Mapping[str, Any]) -> str:
     rows = [_overlap_row("**all**", values["intervals"])]
     macro = values["intervals"]["macro_mdice"]
-    rows += [_overlap_row(f"*{name}*", group) for name, group in values["by_modality"].items()]
+    if len(values["by_domain"]) > 1:
+        rows += [_overlap_row(f"**{name}**", group) for name, group in values["by_domain"].items()]
+    for grouping in ("by_modality", "by_anatomy"):
+        rows += [_overlap_row(f"*{name}*", group) for name, group in values[grouping].items()]
     rows += [_overlap_row(name, group) for name, group in values["by_subset"].items()]
     table = markdown_table(["set", "n", *(_HEADINGS[name] for name in _SUMMARY)], rows)
     return f"{table}\n\nMacro mean Dice over the larger sets: {with_interval(macro)} (n = {macro['n']})."

@@ -137,6 +137,36 @@ class Answering:
             for prepared, embedding, reply, asked in zip(slices, embeddings, replies, queries, strict=True)
         )
 
+    @torch.inference_mode()
+    def sampled(
+        self, prepared: PreparedSlice, query: Query, *, count: int, temperature: float = 0.8, seed: int = 0
+    ) -> tuple[SliceFinding, ...]:
+        """Return several answers to one question, each drawn by chance: what votes are counted from.
+
+        Args:
+            prepared: What is looked at.
+            query: What is asked.
+            count: Answers.
+            temperature: Above 0; the higher, the more they differ.
+            seed: Of the draws.
+        """
+        options = DecodeOptions(
+            reasoning=query.reasoning,
+            max_tokens=self.model.preset.max_answer_tokens,
+            temperature=temperature,
+        )
+        self.counts.question_prefills += 1
+        replies = decode_replies(
+            self.model.language,
+            self._prefix(prepared),
+            query.text,
+            options,
+            copies=count,
+            generator=torch.Generator(self.model.device).manual_seed(seed),
+        )
+        embedding = self._embedding(prepared)
+        return tuple(self._finding(prepared, embedding, reply, query) for reply in replies)
+
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
             self.counts.encodes += 1

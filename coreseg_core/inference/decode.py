@@ -48,7 +48,7 @@ class Reply:
     Attributes:
         text: The whole reply, closed as the grammar wants where decoding stopped at `<seg>`.
         ids: Tokens in order, `<seg>` included.
-        log_probs: Log-probability of each token under the model; 0 for forced ones.
+        log_probs: Log-probability of each token as it was drawn, at the temperature; 0 for forced ones.
         answer_log_probs: Those of the answer alone, without the reasoning; all of them where no answer begins.
         answer_states: (L, d) states from the start of the answer to the one that predicts `<seg>`, or None.
     """
@@ -81,17 +81,19 @@ def decode_replies(
     question: str | Sequence[str],
     options: DecodeOptions,
     *,
+    copies: int = 1,
     on_token: Callable[[int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Reply, ...]:
-    """Return one reply for each row of the prefix.
+    """Return `copies` replies for each row of the prefix, those of one row behind each other.
 
     Args:
         language: The language model.
         prefix: Keys and values of system and picture, (n, heads, length, dim) a layer.
         question: What is asked of every row, or one question a row.
         options: How to decode.
+        copies: Replies to each question, which is read once for all of them; they differ at a temperature above 0.
         on_token: Called with (row, new text) as the replies grow.
         should_stop: Asked before every step.
         generator: For sampling at a temperature above 0.
@@ -102,17 +104,19 @@ def decode_replies(
     tokenizer = language.tokenizer
     n = int(prefix.layers[0][0].shape[0])
     questions = [question] * n if isinstance(question, str) else list(question)
-    rows = [_Row() for _ in range(n)]
+    rows = [_Row() for _ in range(n * copies)]
+    forced: list[int] = []
     if options.force_tags:
         forced = tokenizer.encode(ANSWER_TAG if options.reasoning == "none" else THINK_TAG)
         for row in rows:
             _append(row, forced, [0.0] * len(forced), language)
     openings = [tokenizer.question_ids(text, options.reasoning) for text in questions]
     sequence = _Sequence(language, prefix)
-    states = sequence.open([ids + row.ids for ids, row in zip(openings, rows, strict=True)])
-    for row, state in zip(rows, states, strict=True):
+    states = sequence.open([ids + forced for ids in openings])
+    sequence.repeat(copies)
+    for number, row in enumerate(rows):
         # The state at the last token of the question predicts the first of the reply.
-        row.states.extend(state[-1 - len(row.ids) :])
+        row.states.extend(states[number // copies, -1 - len(forced) :])
     while True:
         if should_stop is not None and should_stop():
             raise Cancelled("The question was cancelled while its answer was written.")
@@ -161,6 +165,15 @@ class _Sequence:
         self._next = positions[:, -1:] + 1
         return self._states(tokens, positions)
 
+    def repeat(self, copies: int) -> None:
+        """Go on with `copies` rows in the place of each."""
+        if copies == 1:
+            return
+        self._cache.batch_repeat_interleave(copies)
+        self._next = self._next.repeat_interleave(copies, dim=0)
+        if self._real is not None:
+            self._real = self._real.repeat_interleave(copies, dim=0)
+
     def extend(self, tokens: Sequence[int]) -> Tensor:
         """Return the states (n, d) of one more token a row."""
         if self._steps is None:
@@ -181,11 +194,11 @@ def _choose(
 ) -> list[tuple[int, float]]:
     """Return for each row the next token and its log-probability."""
     logits = language.logits(torch.stack([row.states[-1] for row in rows])).float()
-    log_probs = logits.log_softmax(dim=-1)
     if options.temperature > 0:
-        chances = (logits / options.temperature).softmax(dim=-1)
-        tokens = torch.multinomial(chances, 1, generator=generator)[:, 0]
+        log_probs = (logits / options.temperature).log_softmax(dim=-1)
+        tokens = torch.multinomial(log_probs.exp(), 1, generator=generator)[:, 0]
     else:
+        log_probs = logits.log_softmax(dim=-1)
         tokens = log_probs.argmax(dim=-1)
     picked = log_probs.gather(1, tokens[:, None])[:, 0]
     return list(zip(tokens.tolist(), picked.tolist(), strict=True))

@@ -22,6 +22,7 @@ from coreseg_core.models.build import (
     build_segmenter,
 )
 from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.models.lora import with_rank_of
 from coreseg_core.models.preset import Preset, load_preset
 from coreseg_core.models.segmenter import SamSegmenter
 
@@ -70,6 +71,7 @@ def load_model(
             f"These weights belong to the preset {manifest.get('preset')!r}, not to {spec.name!r}.",
             remedy="Name the preset that the weights were trained for.",
         )
+    spec = with_rank_of(spec, tensors)
     model = _model_beneath(spec, folder, manifest, base=base, device=device)
     lay_over(model, tensors)
     sha256 = str(manifest["files"]["weights.safetensors"]["sha256"])

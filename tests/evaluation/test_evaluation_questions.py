@@ -12,7 +12,13 @@ from PIL import Image
 from coreseg_core.answer import parse
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation import Row, asks_of, read_manifest
-from training.evaluation_questions import handwritten_questions, main, read_handwritten, without_twins
+from training.evaluation_questions import (
+    generated_questions,
+    handwritten_questions,
+    main,
+    read_handwritten,
+    without_twins,
+)
 
 Make = Callable[..., tuple[Row, ...]]
 HANDWRITTEN = Path(__file__).parents[1] / "data" / "handwritten_questions.json"
@@ -37,6 +43,18 @@ def test_the_same_seed_writes_the_same_file_and_the_questions_read_back(
     for ask in generated:
         assert parse(ask.row.answer or "").kind == expected.get(ask.kind)
     assert {ask.picture for ask in asks} == {ask.picture for ask in asks_of(rows)}
+
+
+def test_lesions_are_asked_for_in_different_wordings_and_nothing_else_is(make_manifest: Make) -> None:
+    rows = make_manifest(3)
+    once, often = (generated_questions(rows, seed=0, wordings=count) for count in (1, 10))
+    assert set(once) <= set(often)
+    assert len({row.id for row in often}) == len(often)
+    for row in rows:
+        of_row = [one for one in often if one.image == row.image]
+        present = [one.query for one in of_row if one.probe is not None and one.probe.kind == "present"]
+        assert 5 <= len(present) == len(set(present)) <= 10
+        assert len(of_row) - len(present) == len([one for one in once if one.image == row.image]) - 1
 
 
 def test_handwritten_questions_are_asked_of_the_sets_they_fit_and_say_what_they_test(

@@ -245,3 +245,34 @@ def test_written_boxes_are_measured_in_the_frame_they_are_written_in(make_manife
     boxes = evaluate(Boxer(), asks_of(make_manifest(4), negatives=False)).to_json()["box_mask"]
     assert boxes["box_iou_with_truth"]["mean"] == 1
     assert boxes["agreement"]["mean"] == 0.75
+
+
+def test_the_worst_wording_counts_where_a_picture_is_asked_for_its_lesion_in_several(
+    make_manifest: Make, oracle: MakeOracle
+) -> None:
+    rows = make_manifest(6)
+    asked = [
+        replace(row, id=f"{row.id}#{words}", query=words, probe=Probe("present", "generated"))
+        for row in rows
+        for words in ("Where is the polyp?", "polyp, whereabouts")
+    ]
+    report = evaluate(oracle({"whereabouts": "absent"}), asks_of(asked))
+    found = report.to_json()["reworded"]
+    assert found["wordings"] == 2
+    assert (found["mean"]["mean"], found["mean"]["n"]) == (0.5, 6)
+    assert found["worst"]["mean"] == 0
+    assert "worst wording 0.000" in report_table(report)
+    alone = evaluate(oracle(), asks_of(rows)).to_json()["reworded"]
+    assert alone["wordings"] == alone["worst"]["n"] == 0
+
+
+def test_report_is_cut_by_domain_anatomy_and_disease(make_manifest: Make, oracle: MakeOracle) -> None:
+    rows = make_manifest(4)
+    rows = (*rows[:2], *(replace(row, domain="ood", anatomy="stomach") for row in rows[2:]))
+    report = evaluate(oracle(), asks_of(rows))
+    values = report.to_json()
+    assert {name: group["mdice"]["n"] for name, group in values["by_domain"].items()} == {"id": 2, "ood": 2}
+    assert set(values["by_anatomy"]) == {"colon", "stomach"}
+    assert set(values["by_disease"]) == {"polyp"}
+    table = report_table(report)
+    assert "**ood**" in table and "*stomach*" in table

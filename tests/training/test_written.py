@@ -14,6 +14,7 @@ from coreseg_core.claims import boxes
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.rows import Probe, Row
 from coreseg_core.models.preset import load_preset
+from training.asking import ask_about
 from training.samples import Dialogue, write_dialogue
 from training.views import EmbeddedView, ViewKey
 from training.written import require_usable_words
@@ -100,6 +101,14 @@ def test_another_kind_of_question_is_asked_in_the_words_of_the_recipe() -> None:
     for dialogue in _said(ROW, _view(), kind="wrong_modality", mode="full"):
         assert dialogue.question != ROW.query
         assert parse(dialogue.reply).kind == "mismatch"
+
+
+def test_learning_by_reward_asks_what_a_row_brings_along() -> None:
+    denied = replace(ROW, answer=compose_absent("colon cancer"), probe=Probe("wrong_disease", "generated"))
+    for row, right in ((ROW, {"present"}), (denied, {"absent"})):
+        asked = ask_about(random.Random(0), row, _view(), FRAME, mode="none")
+        assert (asked.question, asked.truth.right) == (ROW.query, right)
+        assert bool(asked.truth.boxes_xyxy_px) is (right == {"present"})
 
 
 @pytest.mark.parametrize("missing", ["query", "answer"])

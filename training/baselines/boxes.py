@@ -8,12 +8,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from coreseg_core import claims
 from coreseg_core.evaluation.metrics import bounding_box
 from coreseg_core.evaluation.pictures import Mask, Picture
 from coreseg_core.evaluation.rows import Row
-from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.segmenter import SamSegmenter, SquareView, pad_tokens
 from coreseg_core.record import Box, ReaderPrompts
 
 Source = Literal["true", "each_lesion", "whole"]
@@ -29,24 +30,39 @@ class BoxSegmenter:
     def __init__(self, segmenter: SamSegmenter) -> None:
         self._segmenter = segmenter
         self._picture: Picture | None = None
-        self._masks: dict[Box, Mask] = {}
+        self._masks: dict[ReaderPrompts, Mask] = {}
+        self._embedding: tuple[Picture, Tensor, SquareView] | None = None
 
     def masks(self, picture: Picture, boxes: Sequence[Box]) -> list[Mask]:
         """Return the (h, w) mask of each box."""
+        return self._all(picture, [ReaderPrompts(boxes_xyxy_px=(box,)) for box in boxes])
+
+    def prompted(self, picture: Picture, prompts: ReaderPrompts) -> Mask:
+        """Return the (h, w) mask of a box with points in it."""
+        return self._all(picture, [prompts])[0]
+
+    def _all(self, picture: Picture, prompts: Sequence[ReaderPrompts]) -> list[Mask]:
         if picture is not self._picture:
             self._picture, self._masks = picture, {}
-        missing = [box for box in dict.fromkeys(boxes) if box not in self._masks]
+        missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._masks]
         if missing:
             self._masks.update(zip(missing, self._draw(picture, missing), strict=True))
-        return [self._masks[box] for box in boxes]
+        return [self._masks[prompt] for prompt in prompts]
 
     @torch.inference_mode()
-    def _draw(self, picture: Picture, boxes: Sequence[Box]) -> list[Mask]:
-        square, view = self._segmenter.prepare(picture.rgb, pixel_mm=picture.pixel_mm)
-        embedding = self._segmenter.encode(square[None].to(self._segmenter.device))
-        tokens = [self._segmenter.reader_tokens(ReaderPrompts(boxes_xyxy_px=(box,)), view) for box in boxes]
-        logits, _ = self._segmenter.decode(embedding.expand(len(boxes), -1, -1, -1), torch.cat(tokens))
+    def _draw(self, picture: Picture, prompts: Sequence[ReaderPrompts]) -> list[Mask]:
+        embedding, view = self._embedded(picture)
+        tokens = pad_tokens([self._segmenter.reader_tokens(prompt, view) for prompt in prompts])
+        logits, _ = self._segmenter.decode(embedding.expand(len(prompts), -1, -1, -1), tokens)
         return list((view.logits_to_native(logits) > 0).cpu().numpy())
+
+    def _embedded(self, picture: Picture) -> tuple[Tensor, SquareView]:
+        """Return the embedding of a picture, made once for all that is asked of it."""
+        if self._embedding is None or self._embedding[0] is not picture:
+            square, view = self._segmenter.prepare(picture.rgb, pixel_mm=picture.pixel_mm)
+            embedding = self._segmenter.encode(square[None].to(self._segmenter.device))
+            self._embedding = picture, embedding, view
+        return self._embedding[1:]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,16 +114,15 @@ def _messages(asked: Asked, told: str) -> list[Message]:
     pictures = [picture.rgb]
     if picture.mask.any():
         pictures.append(outlined(picture.rgb, picture.mask))
-    content: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": _data_url(rgb)}} for rgb in pictures
-    ]
-    content.append({"type": "text", "text": "\n".join(about) + "\n\n" + told})
+    content = [*picture_parts(pictures), {"type": "text", "text": "\n".join(about) + "\n\n" + told}]
     return [{"role": "system", "content": _ROLE}, {"role": "user", "content": content}]
+
+
+def picture_parts(pictures: Sequence[NDArray[np.uint8]]) -> list[dict[str, Any]]:
+    """Return pictures (h, w, 3) as parts of a message."""
+    urls = ("data:image/png;base64," + base64.b64encode(png_bytes(rgb)).decode() for rgb in pictures)
+    return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
 
 
 def _with(feedback: str) -> str:
     return _FEEDBACK.format(feedback=feedback) if feedback else ""
-
-
-def _data_url(rgb: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(png_bytes(rgb)).decode()

@@ -1,0 +1,140 @@
+"""How long a group of answers takes on `lite`, learned from as this project does it and answer by answer.
+
+    python -m benchmarks.grpo_time --threads 1
+
+Both ways write the same number of tokens, decode the same masks and take the same gradients; weights are random and
+the answers run to their limit, so that nothing depends on what a model says. `answer by answer` is the way of general
+trainers: see `benchmarks.grpo_cost`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.clock import Times, time_in_turns
+from coreseg_core.inference.decode import DecodeOptions, decode_replies
+from coreseg_core.models.build import build_coreseg
+from coreseg_core.models.completions import Prompt, completion_states, token_log_probs
+from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.models.load import packaged_folder
+from coreseg_core.models.mllm import sequence_positions
+from coreseg_core.models.preset import load_preset
+
+QUESTION = "Is there a liver tumor?"
+
+
+class GroupBench:
+    """One group of answers to one question about one slice.
+
+    Args:
+        model: The policy, on the processor.
+        answers: In the group.
+        tokens: Of each.
+    """
+
+    def __init__(self, model: CoreSegModel, *, answers: int, tokens: int) -> None:
+        self._model, self._answers, self._tokens = model, answers, tokens
+        generator = torch.Generator().manual_seed(0)
+        self._embedding = torch.randn(1, *model.segmenter.embedding_chw, generator=generator)
+        self._grid = model.language.visual_tokens.grid_hw((0, 0))
+        tokenizer = model.language.tokenizer
+        head = tokenizer.prefix_ids(self._grid[0] * self._grid[1]) + tokenizer.question_ids(QUESTION, "none")
+        positions = sequence_positions(head, tokenizer.image_id, self._grid)[:, None]
+        self._prompt = Prompt(ids=torch.tensor([head]), positions=positions)
+        # Letters, which neither end an answer nor are `<seg>`.
+        self._ids = torch.randint(100, 200, (answers, tokens), generator=generator)
+
+    def shared(self) -> None:
+        """Take a step's work on the group with picture and question read once in each part."""
+        self._roll_out(self._answers)
+        with torch.no_grad():
+            self._log_probs(self._ids, shared=True)
+        self._learn(self._ids, shared=True)
+
+    def per_answer(self) -> None:
+        """Take the same work answer by answer, with a pass of its own for the reward's states."""
+        for row in self._ids.split(1):
+            self._roll_out(1)
+            with torch.no_grad():
+                self._mask(self._states(row, shared=False))
+                self._log_probs(row, shared=False)
+            self._learn(row, shared=False)
+
+    def _roll_out(self, copies: int) -> None:
+        language = self._model.language
+        with torch.inference_mode():
+            picture = language.visual(None, self._embedding)
+            prefix = language.prefill_pictures(picture, self._grid)
+            options = DecodeOptions(
+                reasoning="none", force_tags=False, max_tokens=self._tokens, temperature=1.0
+            )
+            generator = torch.Generator().manual_seed(1)
+            decode_replies(language, prefix, QUESTION, options, copies=copies, generator=generator)
+            if copies > 1:
+                self._mask(torch.zeros(copies, self._tokens, language.dim))
+
+    def _states(self, ids: Tensor, *, shared: bool) -> Tensor:
+        picture = self._model.language.visual(None, self._embedding)
+        return completion_states(self._model.language, self._prompt, ids, picture, shared=shared)
+
+    def _log_probs(self, ids: Tensor, *, shared: bool) -> Tensor:
+        states = self._states(ids, shared=shared)
+        return token_log_probs(self._model.language, states.flatten(0, 1), ids.flatten())[0]
+
+    def _mask(self, states: Tensor) -> Tensor:
+        seg = torch.zeros(states.shape[:2], dtype=torch.bool)
+        seg[:, -1] = True
+        prompts = self._model.adapter(states, answer=torch.ones_like(seg), seg=seg)
+        logits, _ = self._model.segmenter.decode(self._embedding.expand(len(states), -1, -1, -1), prompts)
+        return logits
+
+    def _learn(self, ids: Tensor, *, shared: bool) -> None:
+        states = self._states(ids, shared=shared)
+        log_probs, _ = token_log_probs(self._model.language, states.flatten(0, 1), ids.flatten())
+        (log_probs.mean() + self._mask(states).sigmoid().mean()).backward()
+        self._model.zero_grad(set_to_none=True)
+
+
+def measure(model: CoreSegModel, *, answers: int, tokens: int, repeats: int) -> dict[str, Times]:
+    """Return the times of both ways, run in turns."""
+    group = GroupBench(model, answers=answers, tokens=tokens)
+    times = time_in_turns([group.per_answer, group.shared], repeats=repeats, device=torch.device("cpu"))
+    return dict(zip(("answer by answer", "shared"), times, strict=True))
+
+
+def random_model() -> CoreSegModel:
+    """Return `lite` with random trained parts, as it learns: attention spelled out, which is quicker backwards."""
+    torch.manual_seed(0)
+    tokenizer: Path = packaged_folder("lite") / "tokenizer.json"
+    model = build_coreseg(load_preset("lite"), tokenizer=tokenizer)
+    model.language.text.set_attn_implementation("eager")
+    return model
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--answers", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=48, help="of an answer")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    times = measure(
+        random_model(), answers=arguments.answers, tokens=arguments.tokens, repeats=arguments.repeats
+    )
+    for name, seconds in times.items():
+        print(f"{name}: best {seconds.best_ms:.0f} ms, median {seconds.median_ms:.0f} ms")
+    best = [seconds.best_ms for seconds in times.values()]
+    print(f"{best[0] / best[1]:.2f} times less time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The YAML file of a run, and what is changed of it for one machine or one try."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coreseg_core.errors import InputError
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a configuration and what is changed of it."""
+    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="what and how to train")
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value than the file's, such as out=runs/b or loop.steps=50; may be given several times",
+    )
+
+
+def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None = None) -> dict[str, Any]:
+    """Return the values of a YAML file with some of them changed.
+
+    Args:
+        path: The file.
+        changes: Each `NAME=VALUE`, the value as in YAML; `loop.steps=50` reaches into a part.
+        config: The dataclass whose fields they are; not checked without it.
+
+    Raises:
+        InputError: A change has no name and value, reaches into what is no part, or a name is not a field.
+    """
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for change in changes:
+        _change(values, change)
+    known = None if config is None else {item.name for item in fields(config)}
+    unknown = sorted(values.keys() - known) if known is not None else []
+    if unknown:
+        raise InputError(
+            f"The configuration has no setting called {unknown[0][:40]!r}.",
+            remedy=f"The settings are {', '.join(sorted(known or ()))}.",
+        )
+    return values
+
+
+def _change(values: dict[str, Any], change: str) -> None:
+    name, equals, text = change.partition("=")
+    *parts, last = name.split(".")
+    for part in parts:
+        values = values.get(part, {}) if isinstance(values, dict) else {}
+    if not equals or not isinstance(values, dict) or (parts and not values):
+        raise InputError(
+            f"{change[:60]!r} changes nothing in the configuration.",
+            remedy="Write NAME=VALUE, or PART.NAME=VALUE for a part that the file has.",
+        )
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"The value in {change[:60]!r} cannot be read.", remedy="Write it as in YAML."
+        ) from error
