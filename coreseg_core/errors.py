@@ -102,6 +102,13 @@ class BusyError(ModelError):
         self.retry_after_s = retry_after_s
 
 
+class AlreadyRunningError(CoreSegError):
+    """Something of which there is one at a time, and it is there already."""
+
+    code = "already_running"
+    http_status = 429
+
+
 class InternalError(CoreSegError):
     """A fault of this program; what exactly is for the log, not for the client."""
 
