@@ -36,7 +36,7 @@ Stage = Literal["waiting", "prepare", "embed", "learn", "judge", "publish", "end
 RECIPES: tuple[Recipe, ...] = ("sft", "grpo")
 ENDED: tuple[Standing, ...] = ("done", "stopped", "failed")
 
-_LOCK, _STOP = ".lock", "stop"
+_LOCK, _STOP, _STATE, _EVENTS = ".lock", "stop", "state.json", "events.jsonl"
 _PATIENCE_S = 5.0
 """Whoever looks whether a run is performed holds its lock for a moment, too."""
 
@@ -134,20 +134,28 @@ class RunFolder:
 
     @classmethod
     def make(cls, runs_dir: Path, name: str, order: Order) -> RunFolder:
-        """Return the folder of a new run that waits for its process.
+        """Return the folder of a new run, which is nobody's business before `open`.
 
         Raises:
             AlreadyRunningError: There is one of this name.
         """
         run = cls(Path(runs_dir) / name)
         try:
-            run.path.mkdir(parents=True)
+            run.corrections.parent.mkdir(parents=True)
         except FileExistsError as error:
             raise AlreadyRunningError("There is a run of this name.", remedy="Choose another.") from error
-        run.set_state(RunState(started=now()))
         values = {"schema": ORDER_SCHEMA, **asdict(order)}
         replace_file(run.path / "order.json", (json.dumps(values, indent=2) + "\n").encode())
         return run
+
+    def open(self) -> None:
+        """Let the run wait for its process, once all is there that it needs, or once more after it was stopped."""
+        for name in (_STOP, _EVENTS):
+            (self.path / name).unlink(missing_ok=True)
+        kept = self.state if (self.path / _STATE).exists() else RunState(started=now())
+        self.set_state(
+            replace(kept, state="waiting", stage="waiting", attempt=0, ended="", reason="", remedy="")
+        )
 
     @property
     def id(self) -> str:
@@ -178,7 +186,7 @@ class RunFolder:
     def state(self) -> RunState:
         """Where it stands; a run whose state cannot be read has failed."""
         try:
-            values = json.loads((self.path / "state.json").read_bytes())
+            values = json.loads((self.path / _STATE).read_bytes())
             known = {item.name for item in fields(RunState)}
             return RunState(**{key: value for key, value in values.items() if key in known})
         except (OSError, ValueError, TypeError, AttributeError):
@@ -187,7 +195,7 @@ class RunFolder:
     def set_state(self, state: RunState) -> None:
         """Replace where it stands, in one step."""
         values = {"schema": STATE_SCHEMA, **state.to_json()}
-        replace_file(self.path / "state.json", json.dumps(values).encode())
+        replace_file(self.path / _STATE, json.dumps(values).encode())
 
     def change(self, **values: Any) -> RunState:
         """Return the state with some values changed, which it has from now on."""
@@ -198,7 +206,7 @@ class RunFolder:
     def tell(self, name: str, data: Mapping[str, Any]) -> None:
         """Add an event; only the process that performs the run does, or who finds that none does any more."""
         line = json.dumps({"name": name, "data": dict(data)}, allow_nan=False)
-        with (self.path / "events.jsonl").open("ab+") as stream:
+        with (self.path / _EVENTS).open("ab+") as stream:
             end = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, end - 1))
             # What a killed process left half written stands on a line of its own, which nobody can read.
@@ -208,7 +216,7 @@ class RunFolder:
     def events(self, after: int = 0) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
         """Yield number, name and data of what was said after event number `after`."""
         try:
-            content = (self.path / "events.jsonl").read_bytes()
+            content = (self.path / _EVENTS).read_bytes()
         except FileNotFoundError:
             return
         lines = content[: content.rfind(b"\n") + 1].splitlines()
@@ -221,20 +229,16 @@ class RunFolder:
             except (ValueError, KeyError, TypeError):
                 continue
 
-    def fail(self, error: CoreSegError) -> None:
+    def fail(self, error: CoreSegError, *, state: Literal["failed", "stopped"] = "failed") -> None:
         """Note and tell why nothing came of it."""
         self.change(
-            state="failed", stage="ended", eta_s=None, ended=now(), reason=error.reason, remedy=error.remedy
+            state=state, stage="ended", eta_s=None, ended=now(), reason=error.reason, remedy=error.remedy
         )
         self.tell("error", {"code": error.code, "reason": error.reason, "remedy": error.remedy})
 
     def ask_to_stop(self) -> None:
         """Let `stopping` say so from now on."""
         (self.path / _STOP).touch()
-
-    def go_on(self) -> None:
-        """Take a stop back, before the run is performed again."""
-        (self.path / _STOP).unlink(missing_ok=True)
 
     @property
     def stopping(self) -> bool:
@@ -274,7 +278,7 @@ def runs_in(runs_dir: Path) -> list[RunFolder]:
     """Return the runs of a folder, the oldest first."""
     if not Path(runs_dir).is_dir():
         return []
-    found = sorted(path for path in Path(runs_dir).iterdir() if (path / "state.json").is_file())
+    found = sorted(path for path in Path(runs_dir).iterdir() if (path / _STATE).is_file())
     return [RunFolder(path) for path in found]
 
 

@@ -21,6 +21,7 @@ from coreseg_core.models.preset import FrameSpec
 from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.described import Described, DescribedBatch, described_batch
 from training.shown import Size, frame_size_of
+from training.told import told_question, told_reply
 from training.views import EmbeddedView, ViewStore, shown_rows
 from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
 
@@ -71,15 +72,21 @@ def write_dialogue(
     mode: ReasoningMode | None = None,
     mix: KindMix = DEFAULT_MIX,
 ) -> Dialogue:
-    """Return a question about a view and its right reply, drawn at random where kind or mode are not given."""
+    """Return a question about a view and its right reply, drawn at random where kind or mode are not given.
+
+    A picture that a reader asked about is at times asked about in her words (`training.told`).
+    """
     height, width = view.mask.shape
     target_wh = frame_size(view, frame)
     kind = kind or choose_kind(rng, row, mix)
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
-    question = write_question(rng, row, kind)
+    told = told_question(rng, row, kind)
+    question = told or write_question(rng, row, kind)
     in_frame = boxes_to_frame(boxes(view.mask), (width, height), target_wh)
     facts = measure(view.mask, view.grey) if kind == "present" else None
     reply = target_text(rng, row, facts, in_frame, kind, question, mode)
+    if told is not None:
+        reply = told_reply(row, told, in_frame, view=view.key.view, mode=mode) or reply
     return Dialogue(kind=kind, question=question.text, mode=mode, reply=reply)
 
 
