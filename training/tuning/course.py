@@ -10,7 +10,7 @@ publish   a version with parent, hashes and scores; it answers at once, or waits
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -60,11 +60,13 @@ class Tools:
 
     Attributes:
         recipes: Programs and their settings.
+        learn: Lets one learn; in processes of its own by default.
         judge: Marks the answers of a weight folder; the model itself by default.
         embed: Makes the views; `training.views` by default.
     """
 
     recipes: Recipes = field(default_factory=Recipes)
+    learn: Callable[[RunFolder, str, Mapping[str, Any], Path], None] = learn
     judge: Judge | None = None
     embed: Callable[..., None] = build_store
 
@@ -129,7 +131,7 @@ class Course:
             self._embed(lessons)
             self._enter("learn")
             config = self._configure()
-            learn(self._run, module, config, self._run.path / "recipe.yaml")
+            self._tools.learn(self._run, module, config, self._run.path / "recipe.yaml")
             self._enter("judge")
             candidate = self._candidate(Path(config["out"]))
             judgement = self._judge(candidate, lessons)

@@ -94,7 +94,7 @@ def base_pictures(
                 for row in rows
             )
         else:
-            train = [row for row in read_manifest(manifest) if part_of(row) == "train"]
+            train = [row for row in _known(manifest) if part_of(row) == "train"]
             rows = tuple(copied(row, folder, preset) for row in evenly(train, count=count, seed=seed))
         write_manifest(made, [replace(row, origin="replay", split="train", query=None) for row in rows])
     return read_manifest(made)
@@ -113,8 +113,13 @@ def guard_rows(manifest: Path | None, folder: Path, *, count: int) -> tuple[Row,
         if not made.exists():
             write_pictures(folder, count=count, seed=GUARD_SEED)
         return read_manifest(made)
-    rows = [row for row in read_manifest(manifest) if part_of(row) == "val"]
+    rows = [row for row in _known(manifest) if part_of(row) == "val"]
     return tuple(evenly(rows, count=count, seed=GUARD_SEED))
+
+
+def _known(manifest: Path) -> list[Row]:
+    """Return the rows of base data that weights may learn; others the model was never trained on."""
+    return [row for row in read_manifest(manifest) if row.weights != "no"]
 
 
 def evenly(rows: Sequence[Row], *, count: int, seed: int) -> list[Row]:
