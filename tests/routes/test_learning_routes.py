@@ -75,7 +75,7 @@ def label_of(server: Server, job: str) -> bytes:
 def test_questions_in_flight_during_a_promotion_end_on_the_version_they_began_on(
     server: Server, absent: str
 ) -> None:
-    ask = {"scope": "volume"}
+    ask = {"scope": "range", "slice": "10:14"}
     alone = {}
     for name in (absent, "v0"):
         server.http.post(f"/coreseg/versions/{name}/promote")

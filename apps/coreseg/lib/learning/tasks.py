@@ -101,6 +101,7 @@ class LearnFromCorrections(TrainTask):
         wish = read_wish(request)
         tools = self._tools
         if wish.resume is not None:
+            tools.trainings.find(wish.resume)
             tools.before()
             return tools.trainings.resume(wish.resume)
         order = self._order(wish)

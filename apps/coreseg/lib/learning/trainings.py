@@ -177,7 +177,7 @@ class Trainings:
 
     def _watch(self, run: RunFolder, followed: _Followed) -> None:
         """Bring what a run says into its log until it has ended, and see to it that somebody performs it."""
-        while run.path.exists() and run.state.state not in ENDED:
+        while run.state.state not in ENDED:
             followed.read()
             if not self._performed(run) and run.state.state not in ENDED:
                 self._perform_again(run)
