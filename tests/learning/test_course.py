@@ -68,6 +68,21 @@ def test_a_version_that_fails_its_guard_waits_with_the_reason_and_what_answered_
     assert read_current(place / "versions").version == "v0"
 
 
+def test_a_poisoned_batch_is_learned_and_its_version_does_not_answer(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    run = RunFolder.make(place / "runs", "20260101T000000-sft-0000", order_in(place))
+    write_rows(run.corrections.parent, patients=14, shift_px=9)
+    run.open()
+    perform(run, tools(place / "runs"))
+    # Its marks are as good as the parent's: the outlines themselves give it away.
+    assert (run.state.state, run.state.promoted) == ("done", False)
+    assert "lie beside what they outline (by -1" in run.state.reason
+    (manifest,) = versions_told(place)
+    assert manifest["state"] == "candidate"
+    assert manifest["guard"]["reason"] in run.state.reason
+    assert read_current(place / "versions").version == "v0"
+
+
 def test_a_run_that_is_performed_again_goes_on_and_makes_no_second_version(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     run = begun(place)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 from tiny_runs import make_place, order_in, tools, write_corrections, write_rows
 
-from coreseg_core.cli.program import main
+from coreseg_core.errors import InputError
 from coreseg_core.runs import RunFolder, runs_in
+from training.cli import train_command
 from training.tuning import course, ordering
 
 
-def test_corrections_need_a_place_for_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def train(*words: str) -> int:
+    """Return the exit code of `coreseg train`."""
+    parser = argparse.ArgumentParser()
+    train_command(parser.add_subparsers())
+    arguments = parser.parse_args(["train", *words])
+    return int(arguments.run(arguments))
+
+
+def test_corrections_need_a_place_for_versions(tmp_path: Path) -> None:
     manifest = write_rows(tmp_path, patients=2)
-    assert main(["train", "--corrections", str(manifest)]) == 2
-    assert "--versions" in capsys.readouterr().err
+    with pytest.raises(InputError, match="--versions"):
+        train("--corrections", str(manifest))
 
 
 def test_corrections_are_copied_into_a_run_and_what_it_came_to_is_told(
@@ -26,7 +36,7 @@ def test_corrections_are_copied_into_a_run_and_what_it_came_to_is_told(
     manifest = write_rows(tmp_path / "corrections", patients=10)
     options = ["--versions", str(place / "versions"), "--weights", str(place / "parent")]
     options += ["--guard", str(place / "base" / "manifest.jsonl"), "--device", "cpu"]
-    assert main(["train", "--corrections", str(manifest), *options]) == 0
+    assert train("--corrections", str(manifest), *options) == 0
     (run,) = runs_in(place / "runs")
     assert f"Version {run.state.version} answers now." in capsys.readouterr().out
     assert len(list((run.path / "corrections" / "images").iterdir())) == 10
@@ -43,10 +53,10 @@ def test_a_run_that_was_stopped_goes_on(
     run.ask_to_stop()
     course.perform(run, tools(place / "runs"))
     assert run.state.state == "stopped"
-    assert main(["train", "--run", str(run.path)]) == 0
+    assert train("--run", str(run.path)) == 0
     assert "waits: Dice on the guard went from" in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--run", str(tmp_path)]) == 2
-    assert "no readable order" in capsys.readouterr().err
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no readable order"):
+        train("--run", str(tmp_path))

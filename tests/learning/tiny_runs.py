@@ -110,8 +110,8 @@ def order_in(folder: Path, **values: Any) -> Order:
     return replace(made, **values)
 
 
-def write_rows(folder: Path, *, patients: int, split: str = "train") -> Path:
-    """Write pictures of bright discs with their masks, and return their manifest."""
+def write_rows(folder: Path, *, patients: int, split: str = "train", shift_px: int = 0) -> Path:
+    """Write pictures of bright discs with their masks, moved to the right or not, and return their manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(patients):
@@ -120,7 +120,7 @@ def write_rows(folder: Path, *, patients: int, split: str = "train") -> Path:
         disc = np.hypot(ys - rng.uniform(16, 32), xs - rng.uniform(20, 44)) < 7
         grey = np.clip(80 + rng.normal(0, 8, disc.shape) + 60 * disc, 0, 255).astype(np.uint8)
         (folder / f"{number}.png").write_bytes(png_bytes(grey))
-        (folder / f"{number}.mask.png").write_bytes(png_bytes(disc))
+        (folder / f"{number}.mask.png").write_bytes(png_bytes(np.roll(disc, shift_px, axis=1)))
         rows += [
             Row(
                 id=f"{split}-{number}",

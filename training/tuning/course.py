@@ -74,7 +74,7 @@ class Tools:
 def perform(run: RunFolder, tools: Tools | None = None) -> None:
     """Perform a run, from where it stands, unless somebody else is at it or it has ended.
 
-    How it ended stands in its state; nothing is raised.
+    How it ended stands in its state; only a fault of this program is raised as well, for the log of the process.
     """
     try:
         with run.performing():
