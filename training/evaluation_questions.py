@@ -16,11 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from coreseg_core.answer import compose_absent, compose_mismatch
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.ask import target_of
 from coreseg_core.evaluation.manifest import read_manifest, write_manifest
+from coreseg_core.evaluation.pictures import load_row
 from coreseg_core.evaluation.rows import Kind, Probe, Row
+from training.dataset.cut import Look
+from training.dataset.duplicates import near_pairs
 from training.parts import part_of
 from training.wording import catalogue
 from training.wording.catalogue import subject_of
@@ -65,6 +70,24 @@ def handwritten_questions(
             for row in chosen
         ]
     return tuple(asked)
+
+
+def without_twins(rows: Sequence[Row], learned: Sequence[Row]) -> tuple[Row, ...]:
+    """Return the rows whose picture has no near duplicate among those that are learned from.
+
+    Some public sets hold the same scan twice under two patients' names; a model is not to be measured on what
+    it has learned. Only pictures of one modality are compared.
+    """
+    ours = {str(row.picture) for row in rows}
+    twins: set[str] = set()
+    for modality in sorted({row.modality for row in rows}):
+        shown = {str(row.picture): row for row in (*rows, *learned) if row.modality == modality}
+        reading = tqdm(shown.items(), desc=f"looking for twins, {modality}", leave=False)
+        looks = {picture: Look.of(load_row(row)[0]) for picture, row in reading}
+        for pair in near_pairs(looks):
+            if len(own := ours.intersection(pair)) == 1:
+                twins |= own
+    return tuple(row for row in rows if str(row.picture) not in twins)
 
 
 def read_handwritten(path: Path) -> list[dict[str, Any]]:
@@ -137,17 +160,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    rows = [
-        row
-        for row in read_manifest(arguments.manifest)
-        if part_of(row) == arguments.split and (arguments.weights == "all" or row.weights == "yes")
+    usable = [
+        row for row in read_manifest(arguments.manifest) if arguments.weights == "all" or row.weights == "yes"
     ]
+    chosen = [row for row in usable if part_of(row) == arguments.split]
+    # Dev is cut from what is learned from in the end, so that only train can hold a twin of it.
+    others = {"train": (), "dev": ("train",), "val": ("train", "dev")}[arguments.split]
+    rows = without_twins(chosen, [row for row in usable if part_of(row) in others])
     asked = generated_questions(rows, seed=arguments.seed)
     if arguments.handwritten is not None:
         written = read_handwritten(arguments.handwritten)
         asked += handwritten_questions(written, rows, seed=arguments.seed, pictures=arguments.pictures)
     write_manifest(arguments.out, asked)
-    print(f"{len(asked)} questions about {len(rows)} pictures -> {arguments.out}")
+    print(
+        f"{len(asked)} questions about {len(rows)} pictures -> {arguments.out}; "
+        f"{len(chosen) - len(rows)} pictures were left out, for they have a near duplicate that is learned from"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coreseg_core.claims import boxes, measure
+from coreseg_core.claims import Facts, boxes, measure
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.imaging import boxes_to_frame
 from coreseg_core.models.chat import ChatTokenizer
@@ -21,12 +21,22 @@ from coreseg_core.models.preset import FrameSpec
 from coreseg_core.record import REASONING_MODES, ReasoningMode
 from training.described import Described, DescribedBatch, described_batch
 from training.shown import Size, frame_size_of
-from training.told import told_question, told_reply
 from training.views import EmbeddedView, ViewStore, shown_rows
-from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
+from training.wording import (
+    DEFAULT_MIX,
+    Kind,
+    KindMix,
+    choose_kind,
+    target_text,
+    write_question,
+    write_reasoning,
+)
+from training.written import WrittenWords, require_usable_words
 
 MODE_WEIGHTS = (0.3, 0.35, 0.35)
 """How often full, brief and no reasoning are asked for."""
+P_OWN_QUESTION = 0.5
+"""How often a corrected picture is asked what its reader asked, and not any other question that fits it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,20 +84,41 @@ def write_dialogue(
 ) -> Dialogue:
     """Return a question about a view and its right reply, drawn at random where kind or mode are not given.
 
-    A picture that a reader asked about is at times asked about in her words (`training.told`).
+    A row that brings a question and an answer of its own is asked that, unless another kind is given. What a reader
+    asked about a picture she corrected is asked every other time, lest its wording be learned by heart.
     """
     height, width = view.mask.shape
     target_wh = frame_size(view, frame)
-    kind = kind or choose_kind(rng, row, mix)
+    own = WrittenWords.of(row)
+    if own is not None and row.origin == "correction" and rng.random() >= P_OWN_QUESTION:
+        own = None
+    kind = kind or (own.kind if own else choose_kind(rng, row, mix))
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
-    told = told_question(rng, row, kind)
-    question = told or write_question(rng, row, kind)
     in_frame = boxes_to_frame(boxes(view.mask), (width, height), target_wh)
     facts = measure(view.mask, view.grey) if kind == "present" else None
+    if own is not None and kind == own.kind:
+        reply = own.reply(in_frame, _reasoning(rng, row, own, view, facts, mode))
+        return Dialogue(kind=kind, question=own.question, mode=mode, reply=reply)
+    question = write_question(rng, row, kind)
     reply = target_text(rng, row, facts, in_frame, kind, question, mode)
-    if told is not None:
-        reply = told_reply(row, told, in_frame, view=view.key.view, mode=mode) or reply
     return Dialogue(kind=kind, question=question.text, mode=mode, reply=reply)
+
+
+def _reasoning(
+    rng: random.Random,
+    row: Row,
+    own: WrittenWords,
+    view: EmbeddedView,
+    facts: Facts | None,
+    mode: ReasoningMode,
+) -> str:
+    """Return the row's own reasoning where a full one is asked for, else one of the recipe's.
+
+    A random view may be mirrored or cropped; what is then no longer true is not said of it.
+    """
+    if mode == "full" and own.reasoning and (view.key.view == 0 or own.fits(facts)):
+        return own.reasoning
+    return write_reasoning(rng, facts, row.modality, row.anatomy, own.answer.class_name, mode, own.kind)
 
 
 def frame_size(view: EmbeddedView, frame: FrameSpec) -> Size:
@@ -191,6 +222,7 @@ class BatchSource:
         self._mix, self._seed = mix, seed
         self._how = described
         self._described = shown_rows(store, rows)
+        require_usable_words(self._described)
         self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
         self._sizes = list(dict.fromkeys(store.frame_whs))
         self._size_of = np.array([self._sizes.index(size) for size in store.frame_whs])

@@ -200,12 +200,14 @@ def _ask(row: Row, kind: Kind, question: str) -> Ask:
 
 
 def _ask_as_written(row: Row, query: str) -> Ask:
+    wording: Wording = row.probe.wording if row.probe is not None else "reader"
+    return Ask(row=row, shown=row, question=query, kind=kind_of_query(row), wording=wording)
+
+
+def kind_of_query(row: Row) -> Kind:
+    """Return what a row's own question tests: as the row says, else by its answer and what it outlines."""
     if row.probe is not None:
-        return Ask(row=row, shown=row, question=query, kind=row.probe.kind, wording=row.probe.wording)
-    return Ask(row=row, shown=row, question=query, kind=_kind_of_query(row), wording="reader")
-
-
-def _kind_of_query(row: Row) -> Kind:
+        return row.probe.kind
     said = parse(row.answer).kind if row.answer else None
     if said == "mismatch":
         return "wrong_modality"

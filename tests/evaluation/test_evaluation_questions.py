@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from coreseg_core.answer import parse
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation import Row, asks_of, read_manifest
-from training.evaluation_questions import handwritten_questions, main, read_handwritten
+from training.evaluation_questions import handwritten_questions, main, read_handwritten, without_twins
 
 Make = Callable[..., tuple[Row, ...]]
 HANDWRITTEN = Path(__file__).parents[1] / "data" / "handwritten_questions.json"
@@ -51,6 +53,19 @@ def test_handwritten_questions_are_asked_of_the_sets_they_fit_and_say_what_they_
     assert kind_of["CT abdomen was ordered; polyp visible on it?"] == "wrong_modality"
     assert kind_of["caries in the lower molars?"] == "untrained"
     assert handwritten_questions(written, make_manifest(4, disease="none"), seed=0) == ()
+
+
+def test_a_picture_with_a_twin_that_was_learned_from_is_not_asked_about(
+    make_manifest: Make, tmp_path: Path
+) -> None:
+    rows = make_manifest(6)
+    with Image.open(rows[2].image_path) as picture:
+        brighter = Image.eval(picture, lambda value: min(255, value + 20))
+        brighter.resize((picture.width * 2, picture.height * 2)).save(tmp_path / "images" / "twin.png")
+    twin = replace(rows[2], id="twin", patient="another", image="images/twin.png", mask=None)
+    assert without_twins(rows, [twin]) == (*rows[:2], *rows[3:])
+    assert without_twins(rows, [replace(twin, modality="MRI T1")]) == rows
+    assert without_twins(rows, []) == rows
 
 
 def test_there_are_sixty_handwritten_questions_of_every_kind() -> None:

@@ -130,3 +130,4 @@ def test_a_denial_that_misreads_the_image_is_uncertain_and_says_why(says: Speake
     (finding,) = says(reply).segment(volume, Query("lesion", "none"), Scope(2, 4, 5))
     assert finding.outcome == "uncertain"
     assert "endoscopy" in finding.reason
+    assert finding.confidence == 0

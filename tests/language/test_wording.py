@@ -20,6 +20,7 @@ from training.wording import (
     Kind,
     choose_kind,
     class_of,
+    context,
     corpus,
     subject_of,
     target_text,
@@ -164,6 +165,23 @@ def test_a_readers_own_class_is_taken_at_its_word() -> None:
     texts = " ".join(write_question(rng, row, "present").text.lower() for _ in range(40))
     assert class_of(row) == "wound" and "wound" in texts and "diabetic foot ulcer" in texts
     assert "wrong_disease" not in subject_of(row).kinds
+
+
+def test_what_is_said_around_a_request_names_no_lesion_organ_or_modality() -> None:
+    said = {
+        word
+        for name, phrases in vars(context).items()
+        if name.isupper() and isinstance(phrases, tuple)
+        for phrase in phrases
+        for word in re.findall(r"[a-z]+", phrase.lower())
+    }
+    table = terms()
+    named = [
+        wording for target in table.targets for wording in (target.name, *target.synonyms, *target.short)
+    ]
+    named += [word for words in (*table.modalities, *table.anatomies) for word in words.spoken]
+    assert len(said) > 500
+    assert said & {wording.lower() for wording in named} == set()
 
 
 def _handwritten() -> list[Row]:

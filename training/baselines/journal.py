@@ -7,8 +7,6 @@ mistaken for one's own, and nothing in the file names a picture or a patient.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import isnan, nan
@@ -16,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from coreseg_core.claims import Facts
-from coreseg_core.errors import InputError
 from coreseg_core.evaluation.ask import Ask
-from coreseg_core.evaluation.files import cannot_write
 from coreseg_core.evaluation.score import Score
 from coreseg_core.record import Claim
+from training.journal import LineJournal
 
 _NUMBERS = ("dice", "iou", "surface_dice", "instance_f1", "confidence", "box_iou", "box_mask_iou")
 _PLAIN = ("outcome", "right", "drew_mask", "failed", "named_modality")
@@ -37,8 +34,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines = _read(path)
+        self._lines = LineJournal(path, what="file of scores (scores.jsonl)")
 
     def get(self, identity: str, ask: Ask) -> Score | None:
         """Return the score of an ask by the method of that identity, None where it was not kept."""
@@ -51,31 +47,7 @@ class Journal:
         Raises:
             InputError: The place cannot be written.
         """
-        lines = {_key(identity, score.ask): _values(score) for score in scores}
-        text = "".join(json.dumps({"key": key, **values}) + "\n" for key, values in lines.items())
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise cannot_write("file of scores", error) from error
-        self._lines.update(lines)
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = path.read_bytes() if path.exists() else b""
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            # A line that was cut off when the run was stopped.
-            os.truncate(path, whole)
-        lines = [json.loads(line) for line in content[:whole].splitlines()]
-        return {line.pop("key"): line for line in lines}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(
-            "The file of scores of an earlier run cannot be read.",
-            remedy="Remove scores.jsonl from the output folder to start over, or choose another folder.",
-        ) from error
+        self._lines.add({_key(identity, score.ask): _values(score) for score in scores})
 
 
 def _key(identity: str, ask: Ask) -> str:

@@ -76,7 +76,7 @@ QUESTIONS: tuple[str, ...] = (
     "Does this picture show {a}?",
     "Does this show any {t}?",
     "Does the patient have {a}{on}?",
-    "Which part of the picture shows {the}?",
+    "What part of the picture shows {the}?",
     "Which area {be} {the}{on}?",
     "Which region contains {the}{on}?",
     "What is the extent of {the}{on}?",

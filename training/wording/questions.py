@@ -8,7 +8,7 @@ from typing import Literal
 
 from coreseg_core.errors import InputError
 from coreseg_core.terms import terms
-from training.wording import frames
+from training.wording import context, frames
 from training.wording.catalogue import (
     Kind,
     Row,
@@ -26,12 +26,16 @@ Expect = Literal["present", "absent", "mismatch"]
 GENERIC: tuple[str, ...] = (
     "lesion", "abnormality", "pathology", "suspicious area", "suspicious finding", "abnormal area", "finding",
     "focal lesion", "focal abnormality", "anything abnormal", "anything suspicious", "something abnormal",
+    "anything unusual", "something wrong", "pathological change", "abnormal tissue", "focal change", "disease",
+    "any disease", "anything conspicuous", "diseased area", "anything that stands out",
 )  # fmt: skip
 
 P_TYPO, P_STRAY, P_BEFORE, P_AFTER, P_LOWER, P_UPPER = 0.14, 0.08, 0.22, 0.16, 0.35, 0.02
+P_REQUEST, P_HISTORY, P_PURPOSE, P_NOISE, P_QUALITY = 0.35, 0.15, 0.1, 0.2, 0.12
 P_NAME_MODALITY, P_NAME_ANATOMY = 0.4, 0.25
 _EVERYWHERE = ("skin",)
 """Organs that lie on every other: a "lesion" of another organ does not contradict their pictures."""
+_INDEFINITE = ("any", "some")
 _PLURAL_WORDS = (
     "lesions", "plaques", "exudates", "hyperintensities", "polyps", "hemorrhoids", "haemorrhoids", "piles",
     "diverticula", "worms", "gallstones", "metastases", "varices",
@@ -68,6 +72,8 @@ def write_question(rng: random.Random, row: Row, kind: Kind) -> Question:
             remedy=f"Use one of {', '.join(subject.kinds)}.",
         )
     wording, class_name, modality, anatomy = _asked(rng, subject, kind)
+    if rng.random() < P_QUALITY and not wording.startswith(_INDEFINITE) and not wording.isupper():
+        wording = f"{rng.choice(context.QUALITIES)} {wording}"
     text = _sentence(rng, wording, _where(rng, modality, anatomy))
     expect: Expect = "present" if kind == "present" else "absent"
     if kind in ("wrong_organ", "wrong_modality"):
@@ -146,8 +152,11 @@ def _where(rng: random.Random, modality: str, anatomy: str) -> str:
 def _sentence(rng: random.Random, wording: str, where: str) -> str:
     """Return a frame filled in; where the picture must be named, only frames that can name it are used."""
     form = rng.random()
+    composed = rng.random() < P_REQUEST
     while True:
-        if form < 0.3:
+        if composed:
+            frame = context.request_frame(rng)
+        elif form < 0.3:
             frame = f"{rng.choice(frames.COMMAND_VERBS)} {rng.choice(frames.COMMAND_OBJECTS)}"
         elif form < 0.45:
             frame = rng.choice(frames.COMMANDS)
@@ -161,9 +170,9 @@ def _sentence(rng: random.Random, wording: str, where: str) -> str:
 
 def _filled(frame: str, wording: str, where: str) -> str:
     plural = wording.split()[-1].lower() in _PLURAL_WORDS
-    indefinite = wording.startswith(("any", "some")) or plural
+    indefinite = wording.startswith(_INDEFINITE) or plural
     article = "" if indefinite else "an " if wording[0].lower() in "aeiou" else "a "
-    definite = wording if wording.startswith(("any", "some")) else f"the {wording}"
+    definite = wording if wording.startswith(_INDEFINITE) else f"the {wording}"
     text = frame.format(
         t=wording,
         a=f"{article}{wording}",
@@ -183,6 +192,12 @@ def _as_typed(rng: random.Random, text: str, kind: Kind) -> str:
         text = f"{text.rstrip('?.')}{rng.choice((' ', ', '))}{rng.choice(frames.AFTER)}{asks}"
     if rng.random() < P_BEFORE:
         text = f"{rng.choice(frames.BEFORE).format(age=rng.randint(18, 91))} {_lower_first(text)}"
+    if rng.random() < P_PURPOSE:
+        text = f"{text.rstrip('?.')} {rng.choice(context.PURPOSES)}"
+    if rng.random() < P_HISTORY:
+        text = f"{context.history(rng)} {text}"
+    if rng.random() < P_NOISE:
+        text = context.with_noise(rng, text)
     if rng.random() < P_STRAY:
         text = _with_stray_word(rng, text)
     if rng.random() < P_TYPO:

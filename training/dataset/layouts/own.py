@@ -1,0 +1,54 @@
+"""A manifest of ours as a source: rows keep their words, licence, patient and split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from coreseg_core.evaluation.manifest import read_manifest
+from coreseg_core.evaluation.rows import Row
+from coreseg_core.imaging import Volume
+from training.dataset.cases import Case, Outline, Parts, label_maps
+from training.dataset.left_out import LeftOut
+from training.dataset.sources import ANY, Label, Source
+
+_KEPT = (
+    "subset", "modality", "anatomy", "source", "cite", "licence", "redistributable", "weights", "domain", "origin",
+    "weight", "pixel_mm",
+)  # fmt: skip
+
+
+def manifest_cases(source: Source, root: Path) -> Iterator[Case | LeftOut]:
+    """Yield a case for each row of the manifest that `annotations` names, `manifest.jsonl` without it.
+
+    Raises:
+        InputError: It cannot be read, or a path in it leaves the folder.
+    """
+    for row in read_manifest(root / (source.annotations or "manifest.jsonl"), root=root):
+        yield Case(
+            key=row.id,
+            image=row.image_path,
+            outlines=_outlines(row),
+            patient=row.patient_key,
+            split=source.split or row.split,
+            slice=row.slice,
+            facts={name: getattr(row, name) for name in _KEPT if getattr(row, name) is not None},
+        )
+
+
+def _outlines(row: Row) -> tuple[Outline, ...]:
+    label = Label(value=ANY, target=_literal(row.target), disease=_literal(row.disease))
+    if row.mask_path is None:
+        return (Outline(labels=(label,), read=_nothing),)
+    files = (row.mask_path,)
+    read = _nothing if row.lesion_free else label_maps(files, threshold=None)
+    return (Outline(labels=(label,), read=read, files=files),)
+
+
+def _literal(words: str) -> str:
+    """Return words that stay as they are when they are read as a template."""
+    return words.replace("{", "{{").replace("}", "}}")
+
+
+def _nothing(_: Volume) -> Parts:
+    return {}
