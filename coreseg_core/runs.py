@@ -230,11 +230,12 @@ class RunFolder:
                 continue
 
     def fail(self, error: CoreSegError, *, state: Literal["failed", "stopped"] = "failed") -> None:
-        """Note and tell why nothing came of it."""
+        """Tell and note why nothing came of it."""
+        # Told first: whoever sees that the run has ended finds its last word.
+        self.tell("error", {"code": error.code, "reason": error.reason, "remedy": error.remedy})
         self.change(
             state=state, stage="ended", eta_s=None, ended=now(), reason=error.reason, remedy=error.remedy
         )
-        self.tell("error", {"code": error.code, "reason": error.reason, "remedy": error.remedy})
 
     def ask_to_stop(self) -> None:
         """Let `stopping` say so from now on."""

@@ -19,10 +19,12 @@ from coreseg_core.evaluation.corrections import (
 )
 from coreseg_core.evaluation.manifest import load_row, read_manifest
 from coreseg_core.evaluation.rows import Row
+from coreseg_core.imaging.png import png_bytes
 from coreseg_core.limits import Limits
 from coreseg_core.models.preset import load_preset
 from coreseg_core.terms import terms
 from lib.learning.corrections import Collected, collect, secret_of
+from training.tuning.proof.reader import label_file
 
 NAME = "Smith^John"
 
@@ -223,3 +225,26 @@ def test_too_little_to_learn_from_or_to_judge_by_is_refused_with_the_numbers(
 ) -> None:
     with pytest.raises(InputError, match=why):
         split_corrections(rows, learned=learned)
+
+
+def test_a_picture_is_learned_from_like_a_slice_and_the_proofs_label_lies_on_it(
+    room: ReadingRoom, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 255, (30, 44), dtype=np.uint8)
+    mask = np.zeros((30, 44), bool)
+    mask[5:12, 20:40] = True
+    (tmp_path / "picture.png").write_bytes(png_bytes(grey))
+    (tmp_path / "label.nii.gz").write_bytes(label_file(mask))
+    room.store.add_image("p", str(tmp_path / "picture.png"), {})
+    record = {
+        "id": "r",
+        "query": "Is there a brain tumor on this FLAIR?",
+        "scope": {"axis": "k", "start": 0, "stop": 1},
+        "slices": [{"axis": "k", "index": 0, "outcome": "absent"}],
+    }
+    room.store.save_label("p", str(tmp_path / "label.nii.gz"), "final", {"params": {"record": record}})
+    (row,) = gathered(room).rows
+    rgb, learned = load_row(row)
+    assert (rgb[..., 0] == grey).all()
+    assert (learned == mask).all()

@@ -298,7 +298,9 @@ class Course:
         prune_versions(self._versions, keep=self._order.keep)
         for part in ("views", "learning", "candidate", "replay", "guard"):
             shutil.rmtree(self._run.path / part, ignore_errors=True)
-        ended = self._run.change(
+        told = {"version": name, "promoted": promoted, "scores": manifest["scores"]}
+        self._run.tell("done", {**told, "reason": "" if promoted else reason})
+        self._run.change(
             state="done",
             stage="ended",
             eta_s=None,
@@ -308,8 +310,6 @@ class Course:
             reason="" if promoted else reason,
             remedy="" if promoted else "Compare its scores with its parent's, then promote it or leave it.",
         )
-        told = {"version": name, "promoted": promoted, "reason": ended.reason, "scores": manifest["scores"]}
-        self._run.tell("done", told)
 
 
 def _answers(versions_dir: Path, name: str) -> bool:

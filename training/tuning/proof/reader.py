@@ -107,7 +107,7 @@ class Reader:
             "outcome": outcome,
             "lesions": [],
         }
-        self._client.submit(name, _nifti(drawn), {"params": {"record": child}})
+        self._client.submit(name, label_file(drawn), {"params": {"record": child}})
 
     def answers_as_at_first(self, row: Row) -> bool:
         """Return whether a picture that was corrected is answered as it was then, to the last bit."""
@@ -139,7 +139,7 @@ def _name(row: Row) -> str:
     return f"case-{uuid.uuid5(uuid.NAMESPACE_OID, row.id).hex[:12]}"
 
 
-def _nifti(mask: NDArray[np.bool_]) -> bytes:
+def label_file(mask: NDArray[np.bool_]) -> bytes:
     """Return a mask (h, w) of a picture as a NIfTI file on its grid."""
     height, width = mask.shape
     with tempfile.TemporaryDirectory() as place:
