@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
-from tiny_runs import make_place, order_in, tools, write_corrections, write_rows
+from tiny_runs import make_place, order_in, tools, versions_told, write_corrections, write_rows
 
 from coreseg_core.errors import InputError
 from coreseg_core.runs import RunFolder, runs_in
@@ -35,11 +35,15 @@ def test_corrections_are_copied_into_a_run_and_what_it_came_to_is_told(
     monkeypatch.setattr(ordering, "perform", lambda run: course.perform(run, tools(place / "runs")))
     manifest = write_rows(tmp_path / "corrections", patients=10)
     options = ["--versions", str(place / "versions"), "--weights", str(place / "parent")]
-    options += ["--guard", str(place / "base" / "manifest.jsonl"), "--device", "cpu"]
+    replay = write_rows(tmp_path / "known", patients=8)
+    options += ["--guard", str(place / "base" / "manifest.jsonl"), "--replay", str(replay), "--device", "cpu"]
     assert train("--corrections", str(manifest), *options) == 0
     (run,) = runs_in(place / "runs")
     assert f"Version {run.state.version} answers now." in capsys.readouterr().out
     assert len(list((run.path / "corrections" / "images").iterdir())) == 10
+    (manifest,) = versions_told(place)
+    assert manifest["recipe"]["replay"] == "base data"
+    assert 0 < manifest["recipe"]["replay_pictures"] <= 8
 
 
 def test_a_run_that_was_stopped_goes_on(

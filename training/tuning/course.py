@@ -217,7 +217,9 @@ class Course:
     def _judge(self, candidate: Path, lessons: Lessons) -> Judgement:
         order = self._order
         guard = None if order.guard is None else Path(order.guard)
-        rows = guard_rows(guard, self._run.path / "guard", count=order.guard_pictures)
+        # Phantoms of the guard are always the same ones, so they stay for the next run.
+        phantoms = self._versions / f".guard-{order.guard_pictures}"
+        rows = guard_rows(guard, phantoms, count=order.guard_pictures)
         asked = {
             "guard": spread(asks_of(rows), pictures=order.guard_pictures) if rows else (),
             "held": asks_of(lessons.held),
@@ -296,7 +298,7 @@ class Course:
         elif manifest["state"] == "accepted":
             reason = "nobody asked for it to answer at once"
         prune_versions(self._versions, keep=self._order.keep)
-        for part in ("views", "learning", "candidate", "replay", "guard"):
+        for part in ("views", "learning", "candidate", "replay"):
             shutil.rmtree(self._run.path / part, ignore_errors=True)
         told = {"version": name, "promoted": promoted, "scores": manifest["scores"]}
         self._run.tell("done", {**told, "reason": "" if promoted else reason})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lib.store_index import FileState, file_state
 
 MAX_IMAGES = 2000
 """Labels that are looked at, the latest."""
+_SAID = ("present", "absent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Seen:
         modality: Of the image ("MR"), "?" where nobody says.
         changed: Whether the mask is another one than was answered.
         dice: Of both masks, None where the answer's is not kept or both are empty.
-        agreed: Outcome of each slice, with whether the reader's mask agrees.
+        agreed: Outcome of each slice that said something, with whether the reader's mask agrees.
     """
 
     week: str
@@ -53,11 +55,13 @@ class Overview:
     def __init__(self, store: Callable[[], Datastore], *, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        self._lock = Lock()
         self._seen: dict[tuple[str, FileState | None, FileState | None], Seen | None] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts and means as JSON values."""
-        seen = list(self._all())
+        with self._lock:
+            seen = list(self._all())
         weeks = sorted({one.week for one in seen})
         agreed: dict[str, Counter[bool]] = defaultdict(Counter)
         for one in seen:
@@ -101,7 +105,8 @@ class Overview:
             return None
         agreed = []
         for finding in reading.record.get("slices", ()):
-            if finding["index"] < accepted.shape[reading.axis]:
+            # Other outcomes say nothing that a label could agree with.
+            if finding["outcome"] in _SAID and finding["index"] < accepted.shape[reading.axis]:
                 lesion = bool(accepted.take(finding["index"], reading.axis).any())
                 agreed.append((str(finding["outcome"]), lesion == (finding["outcome"] == "present")))
         both = before is not None and bool(before.any() or accepted.any())
