@@ -109,6 +109,13 @@ class SourceError(CoreSegError):
     http_status = 502
 
 
+class AlreadyRunningError(CoreSegError):
+    """Something of which there is one at a time, and it is there already."""
+
+    code = "already_running"
+    http_status = 429
+
+
 class InternalError(CoreSegError):
     """A fault of this program; what exactly is for the log, not for the client."""
 

@@ -17,11 +17,13 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
 import coreseg_core
 from coreseg_core.errors import NotFoundError
+from coreseg_core.runs import RECIPES
 from lib.batch import BatchQuestions
 from lib.batch_reports import write_reports
 from lib.dicom_folders import import_in_background
@@ -29,6 +31,10 @@ from lib.dicomweb_client import open_dicomweb
 from lib.errors import spoken_errors
 from lib.found import image_path as find_image
 from lib.infers.coreseg import CLICKS, QUESTION, AskTools, CoreSegTask
+from lib.learning.overview import Overview
+from lib.learning.settings import LearningSettings
+from lib.learning.tasks import LearnFromCorrections, TrainTools
+from lib.learning.trainings import Trainings
 from lib.model import ServedModel
 from lib.names import IMAGE_EXTENSIONS
 from lib.routes.install import install
@@ -45,9 +51,8 @@ class CoreSegApp(MONAILabelApp):
 
     `--conf` keys: `preset` (default `lite`), `weights` (a folder, in place of what ships with the preset),
     `base` (folder or hub id of the published weights that `core-seg-3b` stands on, default the environment variable
-    `CORESEG_BASE_WEIGHTS`), `device` (default `auto`), `versions` (folder of fine-tuned versions, default
-    `model/versions` here), `tracking` (default `false`: no MLflow), `auto_scoring` (default `false`), and
-    those of `ServerSettings`.
+    `CORESEG_BASE_WEIGHTS`), `device` (default `auto`), `tracking` (default `false`: no MLflow), `auto_scoring` (default
+    `false`), and those of `ServerSettings` and `LearningSettings`.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
@@ -56,11 +61,13 @@ class CoreSegApp(MONAILabelApp):
         # MONAI Label's own default is an MLflow file store, which today's MLflow refuses.
         settings.MONAI_LABEL_TRACKING_ENABLED = conf.get("tracking", "false").lower() == "true"
         self.server_settings = ServerSettings.read(conf, os.environ)
+        self.learning = LearningSettings.read(conf, Path(app_dir))
+        self.trainings: Trainings | None = None
         self.served_model = ServedModel(
             preset=conf.get("preset", "lite"),
             weights=Path(conf["weights"]) if "weights" in conf else None,
             base=conf.get("base"),
-            versions_dir=Path(conf.get("versions", Path(app_dir) / "model" / "versions")),
+            versions_dir=self.learning.versions_dir,
             device=conf.get("device", "auto"),
             cache_bytes=self.server_settings.cache_bytes,
         )
@@ -72,6 +79,7 @@ class CoreSegApp(MONAILabelApp):
             description="Ask a medical image a question. Research software, not a medical device.",
             version=coreseg_core.__version__,
         )
+        self.overview = Overview(self.datastore, limits=self.server_settings.limits)
         install(self.server_settings, device=self.served_model.device)
 
     def init_infers(self) -> dict[str, InferTask]:
@@ -79,6 +87,30 @@ class CoreSegApp(MONAILabelApp):
         limits = self.server_settings.limits
         tools = AskTools(model=self.served_model, store=self.datastore, limits=limits)
         return {kind.name: CoreSegTask(kind, tools) for kind in (QUESTION, CLICKS)}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """Return the ways to learn by name; none where the studies lie on another server."""
+        if not isinstance(self._datastore, SafeStore):
+            return {}
+        self.trainings = Trainings(self.learning.runs_dir)
+        tools = TrainTools(
+            model=self.served_model,
+            trainings=self.trainings,
+            settings=self.learning,
+            limits=self.server_settings.limits,
+            before=self.served_model.unload,
+        )
+        return {f"coreseg_{recipe}": LearnFromCorrections(recipe, tools) for recipe in RECIPES}
+
+    def info(self) -> dict[str, Any]:
+        """Return what MONAI Label tells of an app; stock 3D Slicer shows the training that is told of first."""
+        told: dict[str, Any] = super().info()
+        running = self.trainings.running() if self.trainings is not None else None
+        if running is not None:
+            first = f"coreseg_{running.order.recipe}"
+            stats = told["train_stats"]
+            told["train_stats"] = {first: stats[first], **stats}
+        return told
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the ways to choose the next image by name."""
@@ -115,6 +147,8 @@ class CoreSegApp(MONAILabelApp):
     def on_init_complete(self) -> None:
         """Bring DICOM series of the studies folder in, once the server is up."""
         super().on_init_complete()
+        if self.trainings is not None:
+            self.trainings.find_again()
         local = not self.studies.startswith(("http://", "https://"))
         if local and isinstance(self._datastore, SafeStore) and self.server_settings.import_dicom:
             import_in_background(self._datastore, Path(self.studies), limits=self.server_settings.limits)

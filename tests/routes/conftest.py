@@ -39,7 +39,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[
     store.mkdir()
     index = json.loads(write_demo(store).read_bytes())
     (store / "broken.nii.gz").write_bytes((store / "demo_ct_liver.nii.gz").read_bytes()[:2000])
-    conf = {"weights": str(weights / "present"), "versions": str(weights)}
+    runs = tmp_path_factory.mktemp("runs")
+    conf = {"weights": str(weights / "present"), "versions": str(weights), "runs": str(runs)}
     with serve(store, tmp_path_factory.mktemp("sessions"), conf=conf) as http:
         yield Server(http=http, store=store, versions=weights, studies=tuple(index["studies"]))
 

@@ -56,6 +56,14 @@ class Metrics:
             for stage, seconds in job.stage_s.items():
                 self._stage_s.setdefault(_labels(stage=stage), _Times()).add(seconds)
 
+    def stage_means_s(self) -> dict[str, float]:
+        """Return the mean time of each stage of jobs, in seconds."""
+        with self._lock:
+            return {
+                dict(labels)["stage"]: times.total_s / max(1, sum(times.counts))
+                for labels, times in self._stage_s.items()
+            }
+
     def render(self) -> Iterable[str]:
         """Yield the lines of all counters."""
         with self._lock:

@@ -60,7 +60,7 @@ class ServedModel:
         self._versions_dir = versions_dir
         self._device = DEVICES[device]
         self._weights = weights
-        self._base = base
+        self.base = base
         self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -83,7 +83,7 @@ class ServedModel:
                 self._segmenter = SliceSegmenter.from_preset(
                     self.preset,
                     weights=folder,
-                    base=self._base,
+                    base=self.base,
                     device=self._device,
                     cache_bytes=self._cache_bytes,
                 )
@@ -139,12 +139,23 @@ class ServedModel:
         Raises:
             CheckpointError: There are none, or `current.json` names another version than was chosen.
         """
-        folder = resolve_current(self._versions_dir, self._weights)
-        if folder is None:
-            from coreseg_core.models.load import packaged_folder
+        return str(read_manifest(self.current_folder())["files"][WEIGHTS_NAME]["sha256"])
 
-            folder = packaged_folder(self.preset)
-        return str(read_manifest(folder)["files"][WEIGHTS_NAME]["sha256"])
+    def current_folder(self) -> Path:
+        """Return where the weights lie that answer the next question.
+
+        Raises:
+            CheckpointError: `current.json` names another version than was chosen.
+        """
+        return resolve_current(self._versions_dir, self._weights) or self.shipped_folder()
+
+    def shipped_folder(self) -> Path:
+        """Return where the weights lie that answer while no fine-tuned version does, `v0`."""
+        if self._weights is not None:
+            return self._weights
+        from coreseg_core.models.load import packaged_folder
+
+        return packaged_folder(self.preset)
 
     def card(self) -> Mapping[str, Any]:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""

@@ -22,12 +22,15 @@ from lib.guard import Guard
 from lib.jobs import JobQueue
 from lib.metrics import Metrics
 from lib.quiet import keep_names_out_of_logs
-from lib.routes import answers, datastore, jobs, sessions, status, stock, tasks
+from lib.routes import answers, datastore, jobs, learning, sessions, status, stock, tasks, training, versions
 from lib.settings import ServerSettings
 from lib.stopping import end_jobs_on_signals
 
 ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
+    training.router,
+    versions.router,
+    learning.router,
     answers.router,
     datastore.router,
     sessions.router,
