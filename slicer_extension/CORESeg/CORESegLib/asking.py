@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from CORESegLib.answers import seconds_of, text_of, whole_of
 from CORESegLib.client import Client
@@ -21,8 +21,23 @@ from CORESegLib.trouble import Trouble
 
 RECONNECTS = 6
 FIRST_PAUSE_S = 0.2
+STEP_S = 0.05
 MESSAGES_A_SECOND = 20.0
 Stage = Literal["checking", "uploading", "waiting", "working"]
+
+
+class Image(Protocol):
+    """An image as a worker needs it: nothing of the scene is touched."""
+
+    @property
+    def info(self) -> Mapping[str, str]:
+        """What its file does not say, to be sent beside it."""
+
+    def identify(self, cancel: CancelToken) -> str:
+        """Return its id on servers, which carries nothing of the patient; may take a second."""
+
+    def write(self, cancel: CancelToken) -> Path:
+        """Return a new file that holds it; may take seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +45,11 @@ class Question:
     """What is to be asked.
 
     Attributes:
-        image_id: Of the image; carries nothing of the patient.
-        image_info: Beside the image, where it has to be sent.
+        image: About which.
         params: As the server documents them.
     """
 
-    image_id: str
-    image_info: Mapping[str, str]
+    image: Image
     params: Mapping[str, Any]
 
 
@@ -74,7 +87,6 @@ Tell = Callable[[Message], None]
 def ask(
     client: Client,
     question: Question,
-    make_file: Callable[[], Path],
     tell: Tell,
     cancel: CancelToken,
     *,
@@ -84,8 +96,7 @@ def ask(
 
     Args:
         client: The server.
-        question: What to ask.
-        make_file: Writes the image to a file and returns where; called only if the server lacks it.
+        question: What to ask; its image is written to a file only if the server lacks it.
         tell: Takes messages, in this thread.
         cancel: When it is turned, the server is told to stop.
         pause: Waits between attempts.
@@ -94,10 +105,12 @@ def ask(
         Trouble: Whatever prevents the record.
     """
     tell(Stood(stage="checking"))
-    if not client.has_image(question.image_id, cancel):
-        _send(client, question, make_file, tell, cancel)
+    image_id = question.image.identify(cancel)
+    cancel.check()
+    if not client.has_image(image_id, cancel):
+        _send(client, question.image, image_id, tell, cancel)
     tell(Stood(stage="waiting"))
-    job_id = client.submit(question.image_id, question.params, cancel)
+    job_id = client.submit(image_id, question.params, cancel)
     try:
         for event in _followed(client, job_id, cancel, pause):
             if _told(event, tell):
@@ -109,11 +122,9 @@ def ask(
                 client.stop(job_id)
 
 
-def _send(
-    client: Client, question: Question, make_file: Callable[[], Path], tell: Tell, cancel: CancelToken
-) -> None:
+def _send(client: Client, image: Image, image_id: str, tell: Tell, cancel: CancelToken) -> None:
     tell(Stood(stage="uploading"))
-    path = make_file()
+    path = image.write(cancel)
     last_told_s = 0.0
 
     def on_progress(sent: int, total: int) -> None:
@@ -125,7 +136,7 @@ def _send(
 
     try:
         cancel.check()
-        client.send_image(question.image_id, path, question.image_info, cancel, on_progress)
+        client.send_image(image_id, path, image.info, cancel, on_progress)
     finally:
         path.unlink(missing_ok=True)
 
@@ -200,7 +211,7 @@ def _forgotten(trouble: Trouble) -> Trouble:
 
 
 def _pause(seconds: float, cancel: CancelToken, pause: Callable[[float], None]) -> None:
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
+    steps = max(1, round(seconds / STEP_S))
+    for _ in range(steps):
         cancel.check()
-        pause(min(left, 0.05))
+        pause(seconds / steps)
