@@ -4,5 +4,5 @@ Most of it is plain Python and knows neither Slicer nor Qt; only the files named
 everything else is tested without the desktop application. Importing this package imports nothing else.
 """
 
-SLICER_BOUND = ()
+SLICER_BOUND = ("scene_answers", "scene_editing", "scene_images", "scene_masks")
 """Modules here that import slicer, vtk, qt or ctk."""
