@@ -80,6 +80,8 @@ class HeadlessSlicer:
         crosshair = slicer.vtkMRMLCrosshairNode()
         crosshair.SetCrosshairName("default")
         self.scene.AddNode(crosshair)
+        # The desktop makes it with every new scene.
+        slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
 
     def end(self) -> list[str]:
         """Return what VTK reported as errors since `begin`."""

@@ -4,5 +4,21 @@ Most of it is plain Python and knows neither Slicer nor Qt; only the files named
 everything else is tested without the desktop application. Importing this package imports nothing else.
 """
 
-SLICER_BOUND = ("scene_answers", "scene_editing", "scene_images", "scene_masks")
+SLICER_BOUND = (
+    "answer_block",
+    "connection_strip",
+    "panel",
+    "panel_answers",
+    "panel_editing",
+    "panel_submitting",
+    "question_block",
+    "samples",
+    "scene_answers",
+    "scene_editing",
+    "scene_images",
+    "scene_masks",
+    "selftest",
+    "submit_block",
+    "widgets",
+)
 """Modules here that import slicer, vtk, qt or ctk."""

@@ -113,11 +113,13 @@ class Findings:
         slices: Findings by (axis, index), in the order they came.
         writing: Words about slices that are not finished, by slice number.
         record: Of the whole answer, once it is there.
+        latest: The finding that came last.
     """
 
     slices: Mapping[tuple[int, int], SliceAnswer] = field(default_factory=dict)
     writing: Mapping[int, str] = field(default_factory=dict)
     record: Record | None = None
+    latest: SliceAnswer | None = None
 
     def with_words(self, data: Mapping[str, Any]) -> Findings:
         """Return the findings after an event `token`."""
@@ -137,7 +139,8 @@ class Findings:
         if len(self.slices) >= MAX_SLICES:
             raise _unreadable("more slices than an image has")
         writing = {index: text for index, text in self.writing.items() if index != found.index}
-        return replace(self, slices={**self.slices, (found.axis, found.index): found}, writing=writing)
+        slices = {**self.slices, (found.axis, found.index): found}
+        return replace(self, slices=slices, writing=writing, latest=found)
 
     def with_record(self, data: Mapping[str, Any]) -> Findings:
         """Return the findings after the event `done`.

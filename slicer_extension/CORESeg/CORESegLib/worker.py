@@ -20,8 +20,8 @@ from CORESegLib.trouble import Trouble, cancelled
 STROKE_MS = 20
 """How often a timer calls `Pump.stroke` while work goes on."""
 YIELD_S = 0.005
-MAX_MESSAGES = 256
-"""Of one task in one stroke, so that a flood of words does not hold up the user interface."""
+BUDGET_S = 0.02
+"""How long a stroke hands out messages, so that a flood of them does not hold up the user interface."""
 
 M = TypeVar("M")
 
@@ -53,7 +53,7 @@ class Task(Generic[M]):
         self._thread.start()
 
     def cancel(self) -> None:
-        """End at once for whoever listens: `Ended` is the next and last that `messages` returns."""
+        """End at once for whoever listens: `Ended` is the next and last that `take` returns."""
         self.cancel_token.cancel()
 
     @property
@@ -61,21 +61,19 @@ class Task(Generic[M]):
         """Whether its `Ended` was returned."""
         return self._over
 
-    def messages(self) -> list[M | Ended]:
-        """Return what has come since the last call, in order."""
+    def take(self) -> M | Ended | None:
+        """Return the next message, None while there is none."""
         if self._over:
-            return []
+            return None
         if self.cancel_token.cancelled:
             self._over = True
-            return [Ended(trouble=cancelled())]
-        found: list[M | Ended] = []
-        while len(found) < MAX_MESSAGES and not self._over:
-            try:
-                found.append(self._messages.get_nowait())
-            except queue.Empty:
-                break
-            self._over = isinstance(found[-1], Ended)
-        return found
+            return Ended(trouble=cancelled())
+        try:
+            message = self._messages.get_nowait()
+        except queue.Empty:
+            return None
+        self._over = isinstance(message, Ended)
+        return message
 
     def join(self, timeout_s: float) -> bool:
         """Return whether the thread has ended within a time."""
@@ -121,11 +119,15 @@ class Pump:
         task.start()
 
     def stroke(self) -> None:
-        """Hand out what has come, then give way for a moment."""
+        """Hand out what has come, as much as fits into a moment, then give way for another."""
         assert threading.get_ident() == self._thread, "the pump belongs to the main thread"
+        end = time.monotonic() + BUDGET_S
         for task, listen in tuple(self._tasks):
-            for message in task.messages():
+            while (message := task.take()) is not None:
                 listen(message)
+                # What is left waits for the next stroke: the user interface has its turn first.
+                if time.monotonic() > end:
+                    break
         self._tasks = [pair for pair in self._tasks if not pair[0].over]
         if self._tasks:
             time.sleep(self._yield_s)
