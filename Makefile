@@ -61,7 +61,7 @@ $(SLICER_INSTALLED): slicer_extension/test-requirements.txt
 
 test-slicer: $(SLICER_INSTALLED) ## test the extension on Slicer's own libraries, without its desktop
 	QT_QPA_PLATFORM=offscreen VTK_DEFAULT_OPENGL_WINDOW=vtkEGLRenderWindow \
-		$(SLICER_BIN)/python -m pytest tests/slicer tests/slicer_client $(ARGS)
+		$(SLICER_BIN)/python -m pytest tests/slicer_scene tests/slicer_client $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .

@@ -13,11 +13,12 @@ from CORESegLib.progress import QuestionView
 from CORESegLib.remembered import TEMPLATES
 from CORESegLib.widgets import button, line, row
 
-ScopeKind = Literal["slice", "range", "volume"]
+ScopeKind = Literal["slice", "range", "volume", "study"]
 SCOPES: tuple[tuple[ScopeKind, str], ...] = (
     ("slice", "Current slice"),
     ("range", "Slices from - to"),
     ("volume", "Whole volume"),
+    ("study", "Whole study"),
 )
 
 

@@ -141,3 +141,21 @@ def _to_world(volume: Any) -> Any:
 
 def _as_rows(matrix: Any) -> Matrix:
     return tuple(tuple(matrix.GetElement(row, column) for column in range(4)) for row in range(4))
+
+
+def study_of(volume: Any) -> list[Any]:
+    """Return the askable images of a volume's study, itself first; itself alone where Slicer knows of no study."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(volume) if hierarchy is not None else 0
+    if not item:
+        return [volume]
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelAttributeName()
+    study = hierarchy.GetItemParent(item)
+    while study and hierarchy.GetItemAttribute(study, level) not in ("Study", "Folder"):
+        study = hierarchy.GetItemParent(study) if study != hierarchy.GetSceneItemID() else 0
+    if not study:
+        return [volume]
+    found = vtk.vtkCollection()
+    hierarchy.GetDataNodesInBranch(study, found, "vtkMRMLScalarVolumeNode")
+    nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
+    return [volume, *(node for node in nodes if node is not volume and is_askable(node))]

@@ -11,9 +11,11 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import headless
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
+assert headless.STAND_INS.is_dir(), "Slicer's own Python files come from there"
 _NOT_IN_PYTHONQT = {"Signal", "Slot", "Property", "ClassInfo", "QEnum", "QFlag"}
 # PySide6 takes a reference too many from None at each call of some slots; before Python 3.12 None can run out of them.
 _SPARE_REFERENCES = [None] * 4_000_000

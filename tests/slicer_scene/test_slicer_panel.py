@@ -1,181 +1,25 @@
-"""The panel on the real scene, against a real HTTP server: asking, cancelling, correcting, submitting, and mishaps."""
+"""The panel on the real scene, against a real HTTP server: asking, cancelling, correcting, submitting."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import slicer
+from desk import Desk, Scripted, segments, slice_data, square
 from headless import HeadlessSlicer
 from qt_shim import application, qt
-from rude_server import HEALTH, Exchange, RudeServer
+from rude_server import Exchange
 
 from CORESegLib.address import ServerAddress
-from CORESegLib.machine import RUNNING
 from CORESegLib.outbox import Outbox
 from CORESegLib.outcomes import CHIPS, OUTCOMES
 from CORESegLib.panel import Panel
 from CORESegLib.scene_masks import set_slice
-
-SHAPE = (32, 28, 12)
-LPS = ((-1.5, 0, 0, 24.0), (0, -1.5, 0, 21.0), (0, 0, 3.0, -18.0), (0, 0, 0, 1))
-WORDS = "One dark spot lies in the upper right part of the picture."
-PICTURES = os.environ.get("CORESEG_PICTURES")
-
-
-def square() -> np.ndarray:
-    mask = np.zeros(SHAPE[:2], dtype=bool)
-    mask[22:28, 5:9] = True
-    return mask
-
-
-def runs(mask: np.ndarray) -> dict[str, Any]:
-    flat = mask.ravel()
-    edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    return {"shape": list(mask.shape), "counts": ([0] if flat[0] else []) + np.diff(edges).tolist()}
-
-
-def slice_data(index: int, outcome: str, **more: Any) -> dict[str, Any]:
-    mask = square() if outcome == "present" else np.zeros(SHAPE[:2], dtype=bool)
-    finding = {"axis": "k", "index": index, "outcome": outcome, "reasoning": WORDS, "confidence": 0.8, **more}
-    return {"finding": finding, "mask_rle": runs(mask)}
-
-
-def record(outcome: str, image_id: str = "px-1") -> dict[str, Any]:
-    return {
-        "record": {
-            "schema": "coreseg.record/1",
-            "id": "r1",
-            "image_id": image_id,
-            "query": "tumor?",
-            "scope": {"axis": "k", "start": 6, "stop": 7},
-            "model": {"preset": "lite", "version": "v0", "sha256": "0" * 64},
-            "outcome": outcome,
-            "slices": [],
-            "lesions": [],
-            "created": "2026-01-01T00:00:00+00:00",
-        }
-    }
-
-
-class Scripted:
-    """A CORE-Seg server that answers as a test wants; the way there is real."""
-
-    def __init__(self, server: RudeServer) -> None:
-        self.server = server
-        self.asked: list[dict[str, Any]] = []
-        self.labels: list[bytes] = []
-        self.hold = threading.Event()
-        server.manners = {
-            ("GET", "/coreseg/health"): lambda e: e.json(200, HEALTH),
-            ("HEAD", "/datastore/image"): lambda e: e.send(404, b"", "application/json"),
-            ("PUT", "/datastore/image"): lambda e: (e.body(), e.json(200, {})),
-            ("PUT", "/datastore/label"): lambda e: (self.labels.append(e.body()), e.json(200, {})),
-            ("POST", "/coreseg/jobs"): self._submit,
-            ("DELETE", "/coreseg/jobs/j1"): lambda e: e.json(200, {}),
-        }
-        self.outcome("present")
-
-    def outcome(self, outcome: str) -> None:
-        self.events((1, "slice", slice_data(6, outcome)), (2, "done", record(outcome)))
-
-    def events(
-        self, *events: tuple[int, str, dict[str, Any]], then: Callable[[Exchange], None] | None = None
-    ) -> None:
-        def answer(exchange: Exchange) -> None:
-            send = exchange.chunks("text/event-stream")
-            for number, name, data in events:
-                send(f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode())
-            if then is not None:
-                then(exchange)
-            exchange.cut()
-
-        self.server.manners["GET", "/coreseg/jobs/j1/events"] = answer
-
-    def wait(self, _exchange: Exchange) -> None:
-        self.hold.wait(5)
-
-    def _submit(self, exchange: Exchange) -> None:
-        self.asked.append(json.loads(exchange.body()))
-        exchange.json(202, {"id": "j1"})
-
-
-class Desk:
-    """A reader at the panel."""
-
-    def __init__(self, panel: Panel, volume: Any, view: Any) -> None:
-        self.panel = panel
-        self.volume = volume
-        self.view = view
-
-    def until(self, true: Callable[[], bool], timeout_s: float = 8.0) -> None:
-        """Let Qt run until something is true."""
-        end = time.monotonic() + timeout_s
-        while not true():
-            assert time.monotonic() < end, f"it did not come about; {self.panel.state}"
-            application.processEvents()
-            time.sleep(0.001)
-
-    def connect(self, url: str) -> None:
-        self.panel.connection.address.setEditText(url)
-        self.panel.connection.connect_button.click()
-        self.until(lambda: not self.panel.pump.busy)
-
-    def ask(self, text: str = "Is there a tumor?") -> None:
-        self.panel.question.text.setPlainText(text)
-        self.panel.question.ask.click()
-
-    def settled(self) -> None:
-        self.until(lambda: self.panel.state not in RUNNING and not self.panel.pump.busy)
-
-    @property
-    def line(self) -> str:
-        return str(self.panel.question.line.text)
-
-    @property
-    def chip(self) -> str:
-        return str(self.panel.answers.block.chip.widget.text)
-
-    def picture(self, name: str) -> None:
-        if PICTURES:
-            self.panel.widget.resize(480, 980)
-            application.processEvents()
-            assert self.panel.widget.grab().save(str(Path(PICTURES) / f"{name}.png"))
-
-
-@pytest.fixture
-def scripted() -> Iterator[Scripted]:
-    with RudeServer() as running:
-        made = Scripted(running)
-        yield made
-        made.hold.set()
-
-
-@pytest.fixture
-def desk(desktop: HeadlessSlicer, tmp_path: Path) -> Iterator[Desk]:
-    desktop.slicerUserSettingsFilePath = str(tmp_path / "Slicer.ini")
-    volume = desktop.volume(np.zeros(SHAPE[::-1], np.int16), LPS, name="DOE^JANE")
-    view, _ = desktop.view("Red", "Axial", volume)
-    panel = Panel(confirm=lambda text: True)
-    panel.enter()
-    yield Desk(panel, volume, view)
-    panel.exit()
-    panel.close()
-
-
-def segments() -> list[str]:
-    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", slicer.mrmlScene)
-    shown = [node for node in nodes if not node.GetHideFromEditors()]
-    return [name for node in shown for name in node.GetSegmentation().GetSegmentIDs()]
 
 
 def test_nothing_can_be_asked_before_there_is_a_server_an_image_and_a_question(
@@ -296,77 +140,6 @@ def test_the_user_interface_never_stands_still_while_the_server_is_slow(
         desk.settled()
     # The best of three: the machine may be busy with something else.
     assert min(longest) < 0.05
-
-
-@pytest.mark.parametrize(
-    ("manners", "said"),
-    [
-        (lambda e: (e.body(), e.refuse(401, "no_access", "The request bears no token.")), "bears no token"),
-        (lambda e: (e.body(), e.refuse(404, "not_found", "There is no such image.")), "no such image"),
-        (lambda e: (e.body(), e.refuse(429, "busy", "Too many.")), "Too many."),
-        (lambda e: (e.body(), e.refuse(503, "busy", "32 questions are waiting.")), "32 questions"),
-        (lambda e: (e.body(), e.send(200, b"<html>Log in</html>", "text/html")), "no CORE-Seg server"),
-        (lambda e: (e.body(), e.cut()), "broke"),
-    ],
-)
-def test_a_server_in_trouble_is_a_line_in_the_panel_and_the_scene_stays(
-    desk: Desk, scripted: Scripted, manners: Callable[[Exchange], None], said: str
-) -> None:
-    desk.connect(scripted.server.url)
-    scripted.server.manners["POST", "/coreseg/jobs"] = manners
-    before = slicer.mrmlScene.GetNumberOfNodes()
-    desk.ask()
-    desk.settled()
-    assert desk.panel.state == "failed"
-    assert said in desk.line
-    assert "ERROR" in desk.chip
-    assert slicer.mrmlScene.GetNumberOfNodes() == before
-    assert desk.panel.question.words == "Is there a tumor?", "the question can be asked again"
-
-
-def test_a_wrong_address_is_said_in_the_strip(desk: Desk) -> None:
-    desk.connect("127.0.0.1:9")
-    assert "no server listens" in desk.panel.connection.line.text
-    desk.connect("ftp://x")
-    assert "no way to a server" in desk.panel.connection.line.text
-    desk.picture("no_connection")
-
-
-def test_a_scene_closed_in_between_drops_the_answer(desk: Desk, scripted: Scripted) -> None:
-    scripted.events(
-        (1, "token", {"slice": 6, "text": "A"}),
-        then=lambda e: scripted.hold.wait(5),
-    )
-    desk.connect(scripted.server.url)
-    desk.ask()
-    desk.until(lambda: desk.panel.state == "receiving")
-    slicer.mrmlScene.Clear(0)
-    scripted.hold.set()
-    desk.until(lambda: not desk.panel.pump.busy)
-    assert desk.panel.state == "idle"
-    assert not segments()
-
-
-def test_an_image_deleted_in_between_drops_the_answer(desk: Desk, scripted: Scripted) -> None:
-    scripted.events((1, "token", {"slice": 6, "text": "A"}), then=scripted.wait)
-    desk.connect(scripted.server.url)
-    desk.ask()
-    desk.until(lambda: desk.panel.state == "receiving")
-    slicer.mrmlScene.RemoveNode(desk.volume)
-    assert desk.panel.state == "cancelled"
-    desk.until(lambda: not desk.panel.pump.busy)
-    assert not segments()
-
-
-def test_a_mask_that_does_not_fit_is_an_error_and_the_scene_stays(desk: Desk, scripted: Scripted) -> None:
-    wrong = slice_data(6, "present")
-    wrong["mask_rle"] = {"shape": [3, 3], "counts": [4, 5]}
-    scripted.events((1, "slice", wrong), (2, "done", record("present")))
-    desk.connect(scripted.server.url)
-    desk.ask()
-    desk.settled()
-    assert desk.panel.state == "failed"
-    assert not segments()
 
 
 def test_an_edit_is_seen_accepted_submitted_and_arrives_with_its_record(

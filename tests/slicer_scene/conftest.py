@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from desk import Desk, Scripted
     from headless import HeadlessSlicer
 
 THERE = all(find_spec(name) is not None for name in ("slicer", "vtk", "PySide6"))
@@ -30,3 +31,31 @@ def desktop(application: HeadlessSlicer) -> Iterator[HeadlessSlicer]:
     application.begin()
     yield application
     assert not application.end(), "VTK reported errors"
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    from desk import Scripted
+    from rude_server import RudeServer
+
+    with RudeServer() as running:
+        made = Scripted(running)
+        yield made
+        made.hold.set()
+
+
+@pytest.fixture
+def desk(desktop: HeadlessSlicer, tmp_path: Path) -> Iterator[Desk]:
+    import numpy as np
+    from desk import LPS, SHAPE, Desk
+
+    from CORESegLib.panel import Panel
+
+    desktop.slicerUserSettingsFilePath = str(tmp_path / "Slicer.ini")
+    volume = desktop.volume(np.zeros(SHAPE[::-1], np.int16), LPS, name="DOE^JANE")
+    view, _ = desktop.view("Red", "Axial", volume)
+    panel = Panel(confirm=lambda text: True)
+    panel.enter()
+    yield Desk(panel, volume, view)
+    panel.exit()
+    panel.close()
