@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import slicer
-from desk import Desk, Scripted, segments, slice_data, square
+from desk import Desk, Scripted, record, runs, segments, slice_data, square
 from headless import HeadlessSlicer
 from qt_shim import application, qt
 from rude_server import Exchange
@@ -307,3 +307,68 @@ def test_the_module_loads_and_its_self_test_passes(desktop: HeadlessSlicer) -> N
     widget.cleanup()
     module.CORESegTest().runTest()
     assert "SampleData" not in sys.modules
+
+
+def test_clicks_go_back_with_the_same_question_and_change_their_slice_only(
+    desk: Desk, scripted: Scripted
+) -> None:
+    scripted.events(
+        (1, "slice", slice_data(5, "present")),
+        (2, "slice", slice_data(6, "present")),
+        (3, "done", record("present")),
+    )
+    desk.connect(scripted.server.url)
+    desk.panel.question.scope.setCurrentIndex(2)
+    desk.ask("Is there a tumor?")
+    desk.settled()
+    desk.panel.editing.again.click()
+    assert "Click on the slice" in desk.line
+    clicks = desk.panel.editing.clicks
+    # Voxel (24, 7, 6), and one on a slice that is not shown.
+    clicks.node("foreground").AddControlPoint(24.0 - 1.5 * 24, 21.0 - 1.5 * 7, 0.0)
+    clicks.node("background").AddControlPoint(24.0 - 1.5 * 3, 21.0 - 1.5 * 4, -18.0)
+    smaller = square()
+    smaller[22:25] = False
+    again = slice_data(6, "present")
+    again["mask_rle"] = runs(smaller)
+    second = record("present")
+    second["record"]["id"] = "r2"
+    scripted.events((1, "slice", again), (2, "done", second))
+    desk.panel.editing.again.click()
+    desk.settled()
+    assert desk.panel.state == "done"
+    assert scripted.asked[1]["params"] == {
+        "scope": "slice",
+        "axis": "k",
+        "slice": 6,
+        "foreground": [[24.0, 7.0, 6.0]],
+        "query": "Is there a tumor?",
+    }
+    node = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", slicer.mrmlScene)[0]
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segments()[0], desk.volume)
+    assert (square() == mask[5].T).all()
+    assert (smaller == mask[6].T).all()
+    assert desk.panel.answers.block.table.rowCount() == 1
+    kept = desk.panel.answers.current
+    assert kept is not None
+    assert kept.findings.record is not None
+    assert kept.findings.record.values["parent_id"] == "r1"
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTextNode") == 1
+    desk.panel.editing.editor.undo()
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segments()[0], desk.volume)
+    assert (square() == mask[6].T).all()
+    clicks.clear()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 0
+
+
+def test_a_slice_asked_again_in_vain_leaves_the_answer_as_it_was(desk: Desk, scripted: Scripted) -> None:
+    desk.connect(scripted.server.url)
+    desk.ask()
+    desk.settled()
+    desk.panel.editing.clicks.node("foreground").AddControlPoint(-12.0, 10.5, 0.0)
+    scripted.server.manners["POST", "/coreseg/jobs"] = Exchange.cut
+    desk.panel.editing.again.click()
+    desk.settled()
+    assert desk.panel.state == "failed"
+    assert len(segments()) == 1
+    assert desk.panel.answers.block.accept.enabled

@@ -16,6 +16,7 @@ SLICER_BOUND = (
     "question_block",
     "samples",
     "scene_answers",
+    "scene_clicks",
     "scene_editing",
     "scene_images",
     "scene_masks",

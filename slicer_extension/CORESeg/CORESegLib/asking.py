@@ -17,12 +17,20 @@ from CORESegLib.answers import seconds_of, text_of, whole_of
 from CORESegLib.client import Client
 from CORESegLib.event_stream import ServerEvent
 from CORESegLib.stopping import CancelToken
-from CORESegLib.trouble import Trouble
+from CORESegLib.trouble import Kind, Trouble
 
 RECONNECTS = 6
 FIRST_PAUSE_S = 0.2
 STEP_S = 0.05
 MESSAGES_A_SECOND = 20.0
+_KINDS: Mapping[str, Kind] = {
+    "cancelled": "cancelled",
+    "internal": "server",
+    "busy": "busy",
+    "model": "model",
+    "checkpoint": "model",
+    "too_large": "too_large",
+}
 Stage = Literal["checking", "uploading", "waiting", "working"]
 
 
@@ -193,7 +201,7 @@ def _told(event: ServerEvent, tell: Tell) -> bool:
 def _failed(data: Mapping[str, Any]) -> Trouble:
     code = text_of(data, "code", limit=40)
     return Trouble(
-        "cancelled" if code == "cancelled" else "server" if code == "internal" else "bad_request",
+        _KINDS.get(code, "bad_request"),
         text_of(data, "reason", limit=600) or "The server could not answer.",
         remedy=text_of(data, "remedy", limit=600),
         code=code,

@@ -143,12 +143,15 @@ class Findings:
         return replace(self, slices=slices, writing=writing, latest=found)
 
     def with_record(self, data: Mapping[str, Any]) -> Findings:
-        """Return the findings after the event `done`.
+        """Return the findings after the event `done`; a record that is there is continued, not replaced.
 
         Raises:
             Trouble: It holds no record.
         """
-        return replace(self, record=read_record(data.get("record")), writing={})
+        record = read_record(data.get("record"))
+        if self.record is not None:
+            record = _continued(self.record, record)
+        return replace(self, record=record, writing={})
 
     @property
     def outcome(self) -> Outcome | None:
@@ -237,6 +240,32 @@ def read_record(values: Any) -> Record:
         lesions=tuple(_lesions(values.get("lesions"), axis)),
         values=values,
     )
+
+
+def _continued(before: Record, after: Record) -> Record:
+    """Return the record of a question of which some slices were asked again: the rest stays as it was."""
+    again = {_place(one): one for one in _dicts(after.values.get("slices"))}
+    kept = [again.pop(_place(one), one) for one in _dicts(before.values.get("slices"))]
+    slices = [*kept, *again.values()]
+    outcome: Outcome = "present" if any(one.get("outcome") == "present" for one in slices) else after.outcome
+    values = {
+        **after.values,
+        "parent_id": before.id,
+        "scope": before.values.get("scope"),
+        "slices": slices,
+        "outcome": outcome,
+        # Those of one slice would be taken for all.
+        "lesions": [],
+    }
+    return replace(after, outcome=outcome, lesions=(), values=values)
+
+
+def _place(finding: Mapping[str, Any]) -> tuple[Any, Any]:
+    return finding.get("axis"), finding.get("index")
+
+
+def _dicts(values: Any) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def _claims(values: Any) -> Iterable[Claim]:

@@ -66,7 +66,7 @@ class Panel:
             self.press, self.refresh, lambda: self.place.turn(), questions=self.remembered.questions
         )
         self.place = Place(self.question)
-        self.editing = Editing(self.refresh_answer)
+        self.editing = Editing(self.refresh_answer, self.ask_again)
         self.answers = Answers(self.editing, self.refresh)
         self.asking = Asking(
             self._start,
@@ -180,6 +180,18 @@ class Panel:
         self.asking.ask(self._client, self.place.wishes())
         self.remembered.add_question(self.question.words)
         self.question.set_earlier(self.remembered.questions)
+        self.refresh()
+
+    def ask_again(self) -> None:
+        """Ask the slice that is shown again, with the words of the chosen answer and the reader's clicks."""
+        kept, client = self.answers.current, self._client
+        if self.asking.running or client is None or kept is None or not kept.scene.present:
+            return
+        wish = self.place.again(kept, self.editing.clicks)
+        if wish is None:
+            self.question.line.setText(_("Click on the slice that the red view shows first."))
+            return
+        self.asking.ask(client, [wish])
         self.refresh()
 
     def _missing(self) -> str:

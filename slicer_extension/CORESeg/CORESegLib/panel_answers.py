@@ -64,11 +64,12 @@ class Answers:
         self._kept.append(KeptAnswer(scene))
         self.chosen = len(self._kept) - 1
 
-    def update(self, findings: Findings) -> None:
-        """Note what has come of the answer that was begun last."""
-        if self._kept:
-            self._kept[-1].findings = findings
-            self._editing.work_on(self._kept[-1].scene)
+    def update(self, scene: SceneAnswer, findings: Findings) -> None:
+        """Note what has come of an answer."""
+        for one in self._kept:
+            if one.scene is scene:
+                one.findings = findings
+                self._editing.work_on(scene)
 
     def forget(self) -> None:
         """Forget all, as when the scene was closed."""

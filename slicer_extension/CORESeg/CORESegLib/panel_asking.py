@@ -15,7 +15,7 @@ from CORESegLib.asking import Came, Message, Question, Stood, ask
 from CORESegLib.client import Client
 from CORESegLib.findings import Findings
 from CORESegLib.machine import RUNNING, Event, State, step
-from CORESegLib.panel_answers import Answers
+from CORESegLib.panel_answers import Answers, KeptAnswer
 from CORESegLib.progress import QuestionView, view_of
 from CORESegLib.scene_answers import SceneAnswer
 from CORESegLib.scene_images import image_of
@@ -34,12 +34,14 @@ class Wish:
         words: The question.
         axis: Array axis along which slices are asked about.
         params: For the server.
+        again: The answer of which a slice is asked again; None for a new question.
     """
 
     volume: Any
     words: str
     axis: int
     params: Mapping[str, Any]
+    again: KeptAnswer | None = None
 
 
 class Asking:
@@ -131,10 +133,19 @@ class Asking:
         client = self._client
         assert client is not None
         self._advance("ask")
-        self.findings, self._stood, self._trouble = Findings(), None, None
+        self._stood, self._trouble = None, None
         self._asked_s = time.monotonic()
-        self.current = SceneAnswer(wish.volume, wish.words, axis=wish.axis, save_for_undo=self._save_for_undo)
-        self._answers.begin(self.current)
+        if wish.again is None:
+            self.findings = Findings()
+            self.current = SceneAnswer(
+                wish.volume, wish.words, axis=wish.axis, save_for_undo=self._save_for_undo
+            )
+            self._answers.begin(self.current)
+        else:
+            # What there is stays unless the server has something better.
+            self.findings = wish.again.findings
+            self.current = wish.again.scene
+            self.current.ask_again()
         question = Question(
             image=image_of(wish.volume, self._folder), params={**wish.params, "query": wish.words}
         )
@@ -184,12 +195,13 @@ class Asking:
             assert self.findings.record is not None
             self.current.finish(self.findings.record, self.findings)
             self._advance("imported" if self.current.segment is not None else "imported_nothing")
-        self._answers.update(self.findings)
+        self._answers.update(self.current, self.findings)
 
     def _fail(self, trouble: Trouble) -> None:
+        assert self.current is not None
         self._trouble = trouble
         self._advance("cancel" if trouble.kind == "cancelled" else "fail")
-        self._answers.update(self.findings)
+        self._answers.update(self.current, self.findings)
 
     def _let_go(self) -> None:
         self._waiting.clear()

@@ -7,9 +7,12 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from CORESegLib.scene_answers import SceneAnswer
+from CORESegLib.scene_clicks import Clicks
 from CORESegLib.scene_editing import editor_node, protect_other_segments
+from CORESegLib.widgets import button, row
 
 
 class Editing:
@@ -17,9 +20,10 @@ class Editing:
 
     Args:
         changed: Called after the reader has drawn.
+        ask_again: Called when the slice is to be asked again with the reader's clicks.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], ask_again: Callable[[], None]) -> None:
         self._changed = changed
         self._observed: tuple[Any, Any] | None = None
         self.editor = slicer.qMRMLSegmentEditorWidget()
@@ -28,6 +32,12 @@ class Editing:
         layout = qt.QVBoxLayout(self.widget)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.editor)
+        self.clicks = Clicks()
+        self.on_lesion = button(_("Click on lesion"), lambda: self.clicks.place("foreground"))
+        self.beside = button(_("Click beside it"), lambda: self.clicks.place("background"))
+        self.again = button(_("Ask again with clicks"), ask_again)
+        layout.addWidget(row(self.on_lesion, self.beside, button(_("Clear clicks"), self.clicks.clear)))
+        layout.addWidget(self.again)
         self._use_scene()
 
     def enter(self) -> None:

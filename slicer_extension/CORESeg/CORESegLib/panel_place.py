@@ -8,8 +8,10 @@ from slicer.i18n import tr as _
 
 from CORESegLib.findings import AXES
 from CORESegLib.geometry import plane_of
+from CORESegLib.panel_answers import KeptAnswer
 from CORESegLib.panel_asking import Wish
 from CORESegLib.question_block import QuestionBlock
+from CORESegLib.scene_clicks import Clicks
 from CORESegLib.scene_images import (
     ijk_to_ras,
     is_askable,
@@ -59,6 +61,19 @@ class Place:
         if kind != "study":
             return [self._wish(volume, kind)]
         return [self._wish(node, "volume") for node in study_of(volume)]
+
+    def again(self, kept: KeptAnswer, clicks: Clicks) -> Wish | None:
+        """Return an answer's question about the slice that is shown, with the clicks on it; None without any."""
+        view, volume = view_named(VIEW), kept.scene.volume
+        spot = spot_of(view, volume) if view is not None else None
+        if spot is None or not spot.aligned or spot.axis != kept.scene.axis:
+            return None
+        found = clicks.on_slice(volume, axis=spot.axis, index=spot.index)
+        if not found:
+            return None
+        params: dict[str, Any] = {"scope": "slice", "axis": AXES[spot.axis], "slice": spot.index}
+        params.update(found)
+        return Wish(volume=volume, words=kept.scene.query, axis=spot.axis, params=params, again=kept)
 
     def turn(self) -> None:
         """Turn the view to the image."""

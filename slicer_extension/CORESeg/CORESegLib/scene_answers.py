@@ -60,6 +60,7 @@ class SceneAnswer:
         self.text_node: Any = None
         self._save_for_undo = save_for_undo
         self._asked_about = state_of(volume)
+        self._unsaved = False
 
     @property
     def present(self) -> bool:
@@ -73,6 +74,11 @@ class SceneAnswer:
         if not self.segment_id or not self.present:
             return None
         return self.segmentation.GetSegmentation().GetSegment(self.segment_id)
+
+    def ask_again(self) -> None:
+        """Let what is laid in from now on be one step of its own for undo."""
+        self._asked_about = state_of(self.volume)
+        self._unsaved = self.segment is not None
 
     def add_slice(self, found: SliceAnswer) -> None:
         """Lay the mask of a slice into the segment, which is made for the first one.
@@ -93,6 +99,9 @@ class SceneAnswer:
             )
         if self.segment is None:
             self._begin()
+        elif self._unsaved:
+            self._save_for_undo(self.segmentation)
+        self._unsaved = False
         plane: NDArray[Any] = found.mask.decode()
         for node in (self.segmentation, self.original):
             set_slice(node, self.segment_id, self.volume, plane, axis=found.axis, index=found.index)
@@ -209,7 +218,11 @@ class SceneAnswer:
         display.SetAllSegmentsVisibility2DFill(False)
 
     def _write_text(self, record: Record) -> None:
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", f"CORE-Seg: {short_title(self.query)}")
+        node = self.text_node
+        if node is None or not slicer.mrmlScene.IsNodePresent(node):
+            node = slicer.mrmlScene.AddNewNodeByClass(
+                "vtkMRMLTextNode", f"CORE-Seg: {short_title(self.query)}"
+            )
         # Tabs are escaped in JSON, so nothing is lost when the text stands in the scene's XML.
         node.SetText(json.dumps(dict(record.values), ensure_ascii=False, indent=1))
         node.SetNodeReferenceID(ROLE_VOLUME, self.volume.GetID())
