@@ -52,6 +52,7 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 
 install-slicer: $(SLICER_INSTALLED) ## make the environment with Slicer's libraries in .venv-slicer (VENV_SLICER=DIR)
 
+# With `make install` done, the panel is also tried against a running server, the whole way from question to label.
 # Slicer's libraries pin another numpy than the server, and the package `slicer` of another project must not lie beside.
 $(SLICER_INSTALLED): slicer_extension/test-requirements.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 was found on the PATH; name one: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -61,6 +62,7 @@ $(SLICER_INSTALLED): slicer_extension/test-requirements.txt
 
 test-slicer: $(SLICER_INSTALLED) ## test the extension on Slicer's own libraries, without its desktop
 	QT_QPA_PLATFORM=offscreen VTK_DEFAULT_OPENGL_WINDOW=vtkEGLRenderWindow \
+		$(if $(wildcard $(INSTALLED)),CORESEG_SERVER_PYTHON=$(BIN)/python) \
 		$(SLICER_BIN)/python -m pytest tests/slicer_scene tests/slicer_client $(ARGS)
 
 lint: $(INSTALLED) ## check style and types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -61,6 +62,26 @@ def test_every_file_is_packaged_and_every_packaged_file_is_there() -> None:
     there = {path.relative_to(MODULE).as_posix() for path in [*MODULE.glob("*.py"), *modules()]}
     there |= {path.relative_to(MODULE).as_posix() for path in (MODULE / "Resources").rglob("*.*")}
     assert listed == there
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_cmake_configures_the_extension_from_the_root_and_packages_every_file(tmp_path: Path) -> None:
+    stub = Path(__file__).with_name("stub_slicer")
+    command = [
+        "cmake",
+        "-S",
+        str(REPOSITORY),
+        "-B",
+        str(tmp_path),
+        f"-DSlicer_DIR={stub}",
+        "-DBUILD_TESTING=ON",
+    ]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    packaged = (tmp_path / "packaged.txt").read_text(encoding="utf-8").split()
+    assert {path for path in packaged if path.startswith("CORESegLib/")} == {
+        f"CORESegLib/{path.name}" for path in modules()
+    }
 
 
 def test_the_index_entry_names_what_is_built() -> None:

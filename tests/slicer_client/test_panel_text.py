@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from CORESegLib.findings import Claim, SliceAnswer
 from CORESegLib.geometry import Matrix, compare, measure, place_slice, plane_of, slice_shown
-from CORESegLib.rich_text import plain, read_link, slice_link, with_links
+from CORESegLib.rich_text import for_reader, plain, read_link, slice_link, with_links
 from CORESegLib.scene_text import from_tag, short_title, to_tag
 from CORESegLib.text_check import in_numbers, read_sides, remarks_on
 
@@ -202,6 +202,25 @@ def test_nothing_a_server_writes_is_markup(text: str) -> None:
     stripped = shown.replace('<a href="coreseg-slice:2:3">', "").replace("</a>", "").replace("<br>", "")
     assert "<" not in stripped
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (
+            "The liver lesion is located at [[61,111,91,130], [1, 2,3,4]]. The mask is <seg>.",
+            "The liver lesion is marked.",
+        ),
+        ("No liver lesion is seen.", "No liver lesion is seen."),
+        (
+            "The question does not fit: this is CT of liver.",
+            "The question does not fit: this is CT of liver.",
+        ),
+        ("", ""),
+    ],
+)
+def test_a_reader_sees_no_boxes_in_pixels_and_no_signs_for_the_machine(answer: str, shown: str) -> None:
+    assert for_reader(answer) == shown
 
 
 def test_slices_in_a_text_become_links_that_lead_there() -> None:

@@ -147,6 +147,10 @@ class HeadlessSlicer:
             logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
         return node, logic
 
+    def slice_logic(self, name: str) -> Any:
+        """Return the logic of a view."""
+        return self._views[name]
+
     def editor(self, segmentation: Any, volume: Any) -> Any:
         """Return the real logic of the Segment Editor, working on a segmentation."""
         node = self.scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")

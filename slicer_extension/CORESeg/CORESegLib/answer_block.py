@@ -58,6 +58,7 @@ class AnswerBlock:
         self.table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         self.table.setMaximumHeight(110)
         self.table.verticalHeader().setVisible(False)
+        self.table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.table.horizontalHeader().setStretchLastSection(True)
         self.table.cellClicked.connect(lambda row, *_: actions.choose(row))
         self.accept = button(_("Accept"), actions.accept, tip="Ctrl+Shift+A")

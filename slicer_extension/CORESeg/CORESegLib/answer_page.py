@@ -5,7 +5,7 @@ from __future__ import annotations
 from CORESegLib.findings import Findings, SliceAnswer
 from CORESegLib.geometry import Measured
 from CORESegLib.outcomes import CHIPS, Chip, confidence_in_words
-from CORESegLib.rich_text import plain, slice_link, with_links
+from CORESegLib.rich_text import for_reader, plain, slice_link, with_links
 from CORESegLib.text_check import Remark, in_numbers, remarks_on
 
 NOTICE = "AI output, not a diagnosis. Research software, not a medical device."
@@ -56,7 +56,7 @@ def _slice(one: SliceAnswer, *, count: int, measured: Measured | None, several: 
     chip = CHIPS[one.outcome]
     confidence = confidence_in_words(one.confidence, calibrated=one.calibrated)
     head = f"{slice_link(f'Slice {one.index + 1}', axis=one.axis, index=one.index)}: {plain(chip.word)}"
-    words = " ".join(part for part in (one.reasoning, one.answer, one.reason) if part)
+    words = " ".join(part for part in (one.reasoning, for_reader(one.answer), one.reason) if part)
     lines = [f"{head}{f', {confidence}' if confidence else ''}"]
     if words:
         lines.append(with_links(words, axis=one.axis, count=count))

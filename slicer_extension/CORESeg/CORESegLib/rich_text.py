@@ -7,7 +7,15 @@ import re
 
 LINK = "coreseg-slice"
 _MENTION = re.compile(r"\b[Ss]lices?\s+(\d{1,5})(?:\s*(?:-|–|to)\s*(\d{1,5}))?")
+_BOXES = re.compile(r"\s+is located at \[\[[\d\s,\[\]]*\]\]")
+_MASK = re.compile(r"The mask is <seg>\s*\.?")
 _HREF = re.compile(rf"{LINK}:([0-2]):(\d{{1,5}})")
+
+
+def for_reader(answer: str) -> str:
+    """Return an answer without what the model writes for the machine: boxes in pixels, and its sign for the mask."""
+    words = _BOXES.sub(" is marked", answer)
+    return " ".join(_MASK.sub("", words).split())
 
 
 def plain(text: str) -> str:

@@ -14,6 +14,7 @@ import slicer
 
 from CORESegLib.findings import Findings, Record, SliceAnswer
 from CORESegLib.geometry import Difference, Measured, compare, measure
+from CORESegLib.rich_text import for_reader
 from CORESegLib.scene_images import ijk_to_ras, shape_of, state_of
 from CORESegLib.scene_masks import PartMask, both_on_one_box, mask_of, set_mask, set_slice
 from CORESegLib.scene_text import (
@@ -118,7 +119,9 @@ class SceneAnswer:
         if segment is None:
             return
         first = findings.marked()[0] if findings.marked() else None
-        words = " ".join(part for part in (first.reasoning, first.answer) if part) if first else ""
+        words = (
+            " ".join(part for part in (first.reasoning, for_reader(first.answer)) if part) if first else ""
+        )
         answer = {"query": self.query[:2000], "outcome": record.outcome, "text": words[:20_000]}
         segment.SetTag(TAG_RECORD, record.id)
         segment.SetTag(TAG_ANSWER, to_tag(answer)[:MAX_TAG])
