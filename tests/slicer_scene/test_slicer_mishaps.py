@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 import slicer
 from desk import LPS, SHAPE, Desk, Scripted, record, segments, slice_data
 from headless import HeadlessSlicer
+from qt_shim import application, qt
 from rude_server import Exchange
 
 
@@ -135,3 +140,58 @@ def test_cancelling_a_study_asks_nothing_more(
     desk.settled()
     assert desk.panel.state == "cancelled"
     assert scripted.server.count("POST", "/coreseg/jobs") == 1
+
+
+def heartbeats(desk: Desk) -> tuple[float, float]:
+    """Return the longest time between two beats of Qt while a question waits, by the wall's clock and the thread's."""
+    wall: list[float] = []
+    thread: list[float] = []
+    last = [time.monotonic(), time.thread_time()]
+
+    def beat() -> None:
+        now = [time.monotonic(), time.thread_time()]
+        wall.append(now[0] - last[0])
+        thread.append(now[1] - last[1])
+        last[:] = now
+
+    heart = qt.QTimer()
+    heart.setInterval(5)
+    heart.timeout.connect(beat)
+    desk.ask()
+    last[:] = [time.monotonic(), time.thread_time()]
+    heart.start()
+    desk.until(lambda: desk.panel.state == "waiting")
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        application.processEvents()
+        time.sleep(0.001)
+    heart.stop()
+    desk.panel.question.ask.click()
+    desk.settled()
+    return max(wall), max(thread)
+
+
+def test_the_user_interface_never_stands_still_while_the_server_is_slow(
+    desk: Desk, scripted: Scripted
+) -> None:
+    def slowly(exchange: Exchange) -> None:
+        time.sleep(0.8)
+        exchange.json(202, {"id": "j1"})
+
+    called: list[str] = []
+
+    def listen(event: str, _details: object) -> None:
+        if event == "socket.connect" and listening and threading.current_thread() is threading.main_thread():
+            called.append(event)
+
+    listening = [True]
+    sys.addaudithook(listen)
+    desk.connect(scripted.server.url)
+    scripted.server.manners["POST", "/coreseg/jobs"] = slowly
+    beats = [heartbeats(desk) for _ in range(3)]
+    listening.clear()
+    assert not called, "the main thread never speaks to the network itself"
+    assert min(thread for _, thread in beats) < 0.05
+    # On a machine with more work than processors the wall's clock tells of the others.
+    if os.getloadavg()[0] < (os.cpu_count() or 1):
+        assert min(wall for wall, _ in beats) < 0.05

@@ -23,6 +23,7 @@ from CORESegLib.panel_asking import Asking
 from CORESegLib.panel_editing import Editing
 from CORESegLib.panel_place import VIEW, Place
 from CORESegLib.panel_submitting import Submitting
+from CORESegLib.progress import QuestionView
 from CORESegLib.question_block import QuestionBlock
 from CORESegLib.remembered import Remembered
 from CORESegLib.scene_images import background_of, shape_of, view_named
@@ -103,7 +104,7 @@ class Panel:
         self.editing.enter()
         view = view_named(VIEW)
         if view is not None:
-            self._observe(view, "ModifiedEvent", lambda *_: self.refresh())
+            self._observe(view, "ModifiedEvent", self._scrolled)
             if self.question.image.currentNode() is None:
                 self.question.image.setCurrentNode(background_of(view))
         for shortcut in self._shortcuts:
@@ -209,11 +210,16 @@ class Panel:
     def refresh(self) -> None:
         """Show how everything stands."""
         self.asking.changed, self._shown_s = False, time.monotonic()
+        view = self._show_question()
+        self.answers.block.show(view, self._page())
+        self.refresh_answer()
+
+    def _show_question(self) -> QuestionView:
+        """Return how the question stands, having shown it; all that scrolling through slices changes."""
         self.place.show()
         view = self.asking.view(self._missing())
         self.question.show(view)
-        self.answers.block.show(view, self._page())
-        self.refresh_answer()
+        return view
 
     def refresh_answer(self) -> None:
         """Show how the chosen answer stands."""
@@ -245,6 +251,9 @@ class Panel:
         if not self.pump.busy:
             # An idle panel costs nothing.
             self.timer.stop()
+
+    def _scrolled(self, *_event: object) -> None:
+        self._show_question()
 
     def _scene_closed(self, *_event: object) -> None:
         self.asking.forget()
