@@ -63,7 +63,7 @@ class PlainBaseline:
 
     def __init__(self, model: CoreSegModel, *, encoder_dtype: torch.dtype) -> None:
         self._model = model
-        self._device = model.adapter.queries.device
+        self._device = model.device
         self.encoder = packaged_encoder(encoder_dtype).to(self._device)
         self._generator = plain_language_model(model)
 
@@ -162,7 +162,7 @@ def plain_language_model(model: CoreSegModel) -> Any:
         plain.lm_head.weight[language.tokenizer.seg_id] = language.seg.output_row
     plain.generation_config.eos_token_id = None
     plain.generation_config.pad_token_id = language.tokenizer.pad_id
-    return plain.eval().requires_grad_(False).to(model.adapter.queries.device)
+    return plain.eval().requires_grad_(False).to(model.device)
 
 
 class _VisualTokens(nn.Module):

@@ -14,7 +14,7 @@ from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView
 from coreseg_core.phantoms import make_study
 from coreseg_core.record import Query, Scope
-from coreseg_core.terms import understand
+from coreseg_core.terms import ct_region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class Prepared:
 
 def slice_image(model: CoreSegModel, volume: Volume, query: Query, scope: Scope) -> SliceImage:
     """Return the first slice of the scope, windowed as the program does for this question and preset."""
-    named, preset = understand(query.text).ct_region, model.preset
-    region = named if named in preset.ct_regions else None
+    preset = model.preset
+    region = ct_region(query.text, among=preset.ct_regions)
     return extract_slice(volume, scope.axis, scope.start, region=region, channels=preset.ct_channels)
 
 
@@ -70,7 +70,7 @@ def prepare(model: CoreSegModel, case: Case, query: Query) -> Prepared:
     """Return the slice encoded and laid before the language model."""
     image = slice_image(model, case.volume, query, case.scope)
     square, view = model.segmenter.prepare(image.rgb, pixel_mm=image.pixel_mm)
-    batch = square[None].to(model.adapter.queries.device)
+    batch = square[None].to(model.device)
     embedding = model.segmenter.encode(batch).float()
     return Prepared(square=batch, view=view, embedding=embedding, prefix=prefill(model, embedding))
 

@@ -142,7 +142,7 @@ class FindingRecord:
             "scope": {"axis": "ijk"[self.scope.axis], "start": self.scope.start, "stop": self.scope.stop},
             "model": dict(self.model),
             "outcome": self.outcome,
-            "slices": [_slice_json(finding) for finding in self.slices],
+            "slices": [slice_json(finding) for finding in self.slices],
             "lesions": [
                 {
                     "id": lesion.id,
@@ -161,7 +161,8 @@ class FindingRecord:
         return record
 
 
-def _slice_json(finding: SliceFinding) -> dict[str, Any]:
+def slice_json(finding: SliceFinding) -> dict[str, Any]:
+    """Return a finding as it stands in a `coreseg.record/1`, without its mask."""
     values: dict[str, Any] = {
         "axis": "ijk"[finding.axis],
         "index": finding.index,

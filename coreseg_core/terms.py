@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -186,6 +186,12 @@ _REGION_OF_ANATOMY = {
 }
 
 _Meaning = tuple[str, str]
+
+
+def ct_region(words: str, *, among: Collection[str]) -> str | None:
+    """Return whose CT window suits what is asked or described, None for the soft-tissue window of all others."""
+    named = understand(words).ct_region
+    return named if named in among else None
 
 
 def _named(query_text: str) -> Iterator[_Meaning]:

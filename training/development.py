@@ -83,7 +83,7 @@ def _score(
         grid_hw=grid_hw,
         side_px=model.segmenter.mask_side_px,
     )
-    batch = on_device(batch, model.adapter.queries.device)
+    batch = on_device(batch, model.device)
     with torch.autocast(batch.masks.device.type, torch.bfloat16):
         output = model(batch.teacher)
     found = mean_dice(output.mask_logits, batch.masks[output.with_mask])

@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,15 @@ class LoopConfig:
     save_every: int = 250
     keep: int = 2
     mixed_precision: str = "bf16"
+
+
+def decaying_groups(parameters: Iterable[nn.Parameter], *, lr: float) -> list[dict[str, Any]]:
+    """Return optimizer groups of what is trained among these; norms, biases and single vectors do not decay."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "lr": lr},
+        {"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},
+    ]
 
 
 class TrainingLoop:

@@ -56,8 +56,8 @@ def recipe_lines(manifest: Mapping[str, Any]) -> list[str]:
     weights = manifest["files"]["weights.safetensors"]
     return [
         f"* version {manifest['version']}, {weights['bytes'] / 1e6:.1f} MB, sha256 `{weights['sha256']}`",
-        f"* recipe `python -m training.sft --config training/configs/sft_lite.yaml`, seed {manifest['seed']}, "
-        f"{manifest['steps']} steps, {manifest['dialogues']} dialogues",
+        f"* last run of `python -m training.sft`: seed {manifest['seed']}, {manifest['steps']} steps, "
+        f"{manifest['dialogues']} dialogues about pictures",
         *(f"* manifest {name}: sha256 `{digest}`" for name, digest in manifest["data"].items()),
     ]
 

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from coreseg_core.claims import boxes, measure
 from coreseg_core.evaluation.rows import Row
-from coreseg_core.imaging import boxes_to_frame, frame_wh
+from coreseg_core.imaging import boxes_to_frame
 from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.coreseg import TeacherBatch
 from coreseg_core.models.mllm import sequence_positions
 from coreseg_core.models.preset import FrameSpec
 from coreseg_core.record import REASONING_MODES, ReasoningMode
-from training.described import DescribedBatch, described_batch
-from training.shown import Size
-from training.views import EmbeddedView, ViewStore
+from training.described import Described, DescribedBatch, described_batch
+from training.shown import Size, frame_size_of
+from training.views import EmbeddedView, ViewStore, shown_rows
 from training.wording import DEFAULT_MIX, Kind, KindMix, choose_kind, target_text, write_question
 
 MODE_WEIGHTS = (0.3, 0.35, 0.35)
@@ -88,13 +88,7 @@ def frame_size(view: EmbeddedView, frame: FrameSpec) -> Size:
     if view.frame is not None:
         return view.frame.shape[1], view.frame.shape[0]
     height, width = view.mask.shape
-    return frame_wh(
-        height,
-        width,
-        (1.0, 1.0),
-        min_long_side_px=frame.min_long_side_px,
-        max_long_side_px=frame.max_long_side_px,
-    )
+    return frame_size_of(height, width, frame)
 
 
 def collate(
@@ -162,6 +156,7 @@ class BatchSource:
         side_px: Side of the mask logits.
         batch_size: Dialogues about pictures a batch.
         described_size: Dialogues about described pictures a batch; 0 for none.
+        described: How those are described.
         balance: Exponent on a subset's size: 1 draws pictures evenly, 0 draws subsets evenly.
         lesion_free_weight: How much oftener than others a lesion-free picture is drawn.
     """
@@ -177,6 +172,7 @@ class BatchSource:
         side_px: int,
         batch_size: int,
         described_size: int,
+        described: Described,
         balance: float,
         lesion_free_weight: float,
         mix: KindMix,
@@ -186,7 +182,8 @@ class BatchSource:
         self._tokenizer, self._frame, self._grid_hw, self._side_px = tokenizer, frame, grid_hw, side_px
         self._batch_size, self._described_size = batch_size, described_size
         self._mix, self._seed = mix, seed
-        self._described = [rows[name] for name in sorted({key.row_id for key in store.keys})]
+        self._how = described
+        self._described = shown_rows(store, rows)
         self._chances = _chances(store, rows, balance=balance, lesion_free_weight=lesion_free_weight)
         self._sizes = list(dict.fromkeys(store.frame_whs))
         self._size_of = np.array([self._sizes.index(size) for size in store.frame_whs])
@@ -211,9 +208,7 @@ class BatchSource:
         )
         if not self._described_size:
             return batch
-        described = described_batch(
-            rng, self._described, self._described_size, tokenizer=self._tokenizer, mix=self._mix
-        )
+        described = described_batch(rng, self._described, self._described_size, self._how, mix=self._mix)
         return replace(batch, described=described)
 
     def _drawn(self, rng: np.random.Generator) -> NDArray[np.intp]:

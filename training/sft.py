@@ -34,9 +34,9 @@ from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.load import lay_over
 from coreseg_core.models.preset import Preset, load_preset
 from training.curves import draw_curves
-from training.described import described_losses
+from training.described import Described, described_losses
 from training.development import development_scores
-from training.loop import LoopConfig, TrainingLoop
+from training.loop import LoopConfig, TrainingLoop, decaying_groups
 from training.losses import (
     cross_entropy_loss,
     dice_loss,
@@ -49,7 +49,7 @@ from training.losses import (
 )
 from training.samples import BatchSource, TrainingBatch
 from training.start import require_fitting_views, starting_model
-from training.views import ViewStore
+from training.views import ViewStore, shown_rows
 from training.wording import KindMix
 from training.words import WordsConfig, learn_words
 
@@ -193,12 +193,9 @@ def sft_losses(weights: Mapping[str, float]) -> Callable[[nn.Module, TrainingBat
 def parameter_groups(model: CoreSegModel, rates: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return optimizer groups of everything that is trained; norms, biases and single vectors do not decay."""
     parts = {"language": model.language, "adapter": model.adapter, "decoder": model.segmenter.mask_decoder}
-    groups = []
-    for name, part in parts.items():
-        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        groups.append({"params": [p for p in trained if p.ndim > 1], "lr": rates[name]})
-        groups.append({"params": [p for p in trained if p.ndim <= 1], "lr": rates[name], "weight_decay": 0.0})
-    return groups
+    return [
+        group for name, part in parts.items() for group in decaying_groups(part.parameters(), lr=rates[name])
+    ]
 
 
 def run(config: SFTConfig, *, minutes: float | None = None) -> None:
@@ -228,6 +225,7 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         side_px=model.segmenter.mask_side_px,
         batch_size=config.batch_size,
         described_size=config.described_size,
+        described=Described.to(model),
         balance=config.balance,
         lesion_free_weight=config.lesion_free_weight,
         mix=config.mix,
@@ -253,10 +251,9 @@ def _words_learned(
     if config.words is None or (config.out / "checkpoints").exists():
         return True
     # Only the pictures of the train part are described: the views of dev lie in a store of their own.
-    named = sorted({key.row_id for key in store.keys})
     return learn_words(
         model,
-        [rows[name] for name in named],
+        shown_rows(store, rows),
         config.words,
         mix=config.mix,
         seed=config.seed,

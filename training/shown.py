@@ -37,6 +37,17 @@ def frame_spec(preset: Preset) -> FrameSpec | None:
     return preset.frame if preset.visual_tokens.source == "qwen" else None
 
 
+def frame_size_of(height: int, width: int, spec: FrameSpec) -> Size:
+    """Return the size (W, H) of the frame of a picture (height, width) with square pixels."""
+    return frame_wh(
+        height,
+        width,
+        (1.0, 1.0),
+        min_long_side_px=spec.min_long_side_px,
+        max_long_side_px=spec.max_long_side_px,
+    )
+
+
 def with_frame(view: View, native_hw: Size, spec: FrameSpec | None) -> ShownView:
     """Return a view with its frame, whose long side is that of the picture the view was made from.
 
@@ -46,13 +57,7 @@ def with_frame(view: View, native_hw: Size, spec: FrameSpec | None) -> ShownView
         return ShownView(view=view, frame=None)
     height, width = view.mask.shape
     scale = max(native_hw) / max(height, width)
-    size = frame_wh(
-        max(1, round(height * scale)),
-        max(1, round(width * scale)),
-        (1.0, 1.0),
-        min_long_side_px=spec.min_long_side_px,
-        max_long_side_px=spec.max_long_side_px,
-    )
+    size = frame_size_of(max(1, round(height * scale)), max(1, round(width * scale)), spec)
     frame = resize_frame(view.rgb, size).mul(255).round()
     return ShownView(view=view, frame=frame.permute(1, 2, 0).byte().numpy())
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,7 +123,7 @@ def _new_map(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.
 
 @torch.inference_mode()
 def _embedding(segmenter: SamSegmenter, rgb: torch.Tensor) -> NDArray[np.float16]:
-    square = segmenter.normalise(rgb)[None].to(segmenter.mask_decoder.iou_token.weight.device)
+    square = segmenter.normalise(rgb)[None].to(segmenter.device)
     embedding: NDArray[np.float16] = segmenter.encode(square)[0].to(torch.float16).cpu().numpy()
     return embedding
 
@@ -193,6 +193,11 @@ class ViewStore:
         )
 
 
+def shown_rows(store: ViewStore, rows: Mapping[str, Row]) -> list[Row]:
+    """Return the rows that a store has views of, by their ids in order."""
+    return [rows[name] for name in sorted({key.row_id for key in store.keys})]
+
+
 def build_store(
     rows: Sequence[Row],
     views: Sequence[int],
@@ -215,7 +220,7 @@ def build_store(
     keep_freed_memory()
     spec = preset or load_preset("lite")
     segmenter = published_segmenter(spec, base=base, device="cuda" if torch.cuda.is_available() else "cpu")
-    load = load or partial(load_row, ct=CtDisplay(channels=spec.ct_channels, regions=spec.ct_regions))
+    load = load or partial(load_row, ct=CtDisplay.of(spec))
     frame = frame_spec(spec)
     keys = [(row, ViewKey(row.id, view)) for view in views for row in rows]
     shards = [keys[start : start + SHARD_VIEWS] for start in range(0, len(keys), SHARD_VIEWS)]

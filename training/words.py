@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.coreseg import CoreSegModel
-from training.described import DescribedBatch, described_batch, described_losses
-from training.loop import LoopConfig, TrainingLoop
+from coreseg_core.models.visual_tokens import SegmenterTokens
+from training.described import Described, DescribedBatch, described_batch, described_losses
+from training.loop import LoopConfig, TrainingLoop, decaying_groups
 from training.losses import token_loss
 from training.wording import KindMix
 
@@ -43,9 +44,11 @@ class WordsConfig:
 class _WordLearner(nn.Module):
     def __init__(self, model: CoreSegModel) -> None:
         super().__init__()
-        # The text layers and the vocabulary; what turns pictures into tokens has no part in this stage, so the
-        # whole model is kept out of sight of the optimizer.
+        # The text layers, the vocabulary and how a reach is told; what turns pictures into tokens has no part in this
+        # stage, so the whole model is kept out of sight of the optimizer.
         self.text, self.head, self.seg = model.language.text, model.language.head, model.language.seg
+        if isinstance(model.language.visual, SegmenterTokens):
+            self.extent = model.language.visual.extent
         self._whole = (model,)
 
     def forward(self, batch: DescribedBatch) -> Tensor:
@@ -68,23 +71,13 @@ def learn_words(
         Whether the stage is finished; `until_s` seconds can end before it does.
     """
     learner = _WordLearner(model)
-    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "lr": config.learning_rate},
-        {"params": [p for p in trained if p.ndim <= 1], "lr": config.learning_rate, "weight_decay": 0.0},
-    ]
+    groups = decaying_groups(learner.parameters(), lr=config.learning_rate)
     loop = TrainingLoop(learner, groups, config=config.loop, folder=folder)
+    how = Described.to(model)
 
     def batch(step: int, process: int) -> DescribedBatch:
         rng = random.Random(f"words/{seed}/{step}/{process}")
-        return described_batch(
-            rng,
-            rows,
-            config.batch_size,
-            tokenizer=model.language.tokenizer,
-            mix=mix,
-            mode_weights=WORD_MODE_WEIGHTS,
-        )
+        return described_batch(rng, rows, config.batch_size, how, mix=mix, mode_weights=WORD_MODE_WEIGHTS)
 
     def losses(module: nn.Module, words: DescribedBatch) -> Mapping[str, Tensor]:
         values = module(words)

@@ -8,7 +8,7 @@ from coreseg_core.cli.answer_text import confidence_words, contradictions, nativ
 from coreseg_core.imaging import Volume, extract_slice, overlay_png
 from coreseg_core.models.preset import load_preset
 from coreseg_core.record import FindingRecord, SliceFinding
-from coreseg_core.terms import understand
+from coreseg_core.terms import ct_region
 
 
 def write_overlay(path: Path, volume: Volume, record: FindingRecord) -> None:
@@ -48,5 +48,4 @@ def where_words(volume: Volume, finding: SliceFinding) -> str:
 
 def _ct_region(record: FindingRecord) -> str | None:
     """Return whose CT window the model saw the slice through, so that the picture shows the same."""
-    region = understand(record.query).ct_region
-    return region if region in load_preset(record.model["preset"]).ct_regions else None
+    return ct_region(record.query, among=load_preset(record.model["preset"]).ct_regions)

@@ -24,7 +24,7 @@ def text_blind(asks: Sequence[Ask]) -> tuple[Ask, ...]:
 
 @dataclass(frozen=True)
 class ImageBlind:
-    """Shows an evenly grey picture whatever was shown."""
+    """Shows a black picture whatever was shown."""
 
     answerer: Answerer
     grey: int = BLIND_GREY
@@ -32,5 +32,5 @@ class ImageBlind:
     def answer(
         self, rgb: NDArray[np.uint8], questions: Sequence[str], *, pixel_mm: tuple[float, float]
     ) -> Sequence[SliceFinding]:
-        """Return what is answered about a grey picture of the same size."""
+        """Return what is answered about that picture at the same size."""
         return self.answerer.answer(np.full_like(rgb, self.grey), questions, pixel_mm=pixel_mm)

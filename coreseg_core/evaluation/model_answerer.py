@@ -27,8 +27,7 @@ class ModelAnswerer:
     @property
     def ct(self) -> CtDisplay:
         """How the model is served slices of CT volumes."""
-        preset = self.segmenter.answering.model.preset
-        return CtDisplay(channels=preset.ct_channels, regions=preset.ct_regions)
+        return CtDisplay.of(self.segmenter.answering.model.preset)
 
     def answer(
         self, rgb: NDArray[np.uint8], questions: Sequence[str], *, pixel_mm: tuple[float, float]

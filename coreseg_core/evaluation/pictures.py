@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.rows import Row, SliceRef
 from coreseg_core.imaging import CT_WINDOWS, Volume, extract_slice, read_label, read_volume
-from coreseg_core.terms import understand
+from coreseg_core.models.preset import Preset
+from coreseg_core.terms import ct_region
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -34,10 +35,14 @@ class CtDisplay:
     channels: Literal["single", "three"] = "single"
     regions: tuple[str, ...] = tuple(CT_WINDOWS)
 
+    @classmethod
+    def of(cls, preset: Preset) -> CtDisplay:
+        """Return how the slices are shown that a preset is served."""
+        return cls(channels=preset.ct_channels, regions=preset.ct_regions)
+
     def region(self, words: str) -> str | None:
         """Return whose window suits what is asked or described, None for soft tissue."""
-        named = understand(words).ct_region
-        return named if named in self.regions else None
+        return ct_region(words, among=self.regions)
 
 
 EVERY_REGION = CtDisplay()

@@ -5,8 +5,9 @@ Every step that does not depend on the question is cached by the content of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from coreseg_core.inference.confidence import (
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
+from coreseg_core.inference.fitting import misreading
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView, pad_tokens
@@ -72,6 +74,11 @@ class Answering:
         self.counts = OperationCounts()
         self._embeddings: ByteLRU[Tensor] = ByteLRU(EMBEDDING_CACHE_BYTES)
         self._prefixes: ByteLRU[KeyValues] = ByteLRU(PREFIX_CACHE_BYTES)
+
+    @property
+    def caches(self) -> Mapping[str, ByteLRU[Any]]:
+        """What is kept between questions, by name."""
+        return {"embedding": self._embeddings, "prefix": self._prefixes}
 
     def prepare(self, image: SliceImage) -> PreparedSlice:
         """Return a slice ready for the model."""
@@ -132,7 +139,7 @@ class Answering:
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
             self.counts.encodes += 1
-            return self.model.segmenter.encode(prepared.square[None].to(self._device)).float()
+            return self.model.segmenter.encode(prepared.square[None].to(self.model.device)).float()
 
         return self._embeddings.get_or_make(prepared.key, encode)
 
@@ -142,7 +149,7 @@ class Answering:
             language = self.model.language
             frame = None
             if self.model.preset.visual_tokens.source == "qwen":
-                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self._device)
+                rgb = torch.from_numpy(prepared.image.rgb).permute(2, 0, 1).to(self.model.device)
                 frame = resize_frame(rgb, prepared.frame_wh)[None]
             picture = language.visual(frame, self._embedding(prepared))
             return language.prefill_pictures(picture, language.visual_tokens.grid_hw(prepared.frame_wh))
@@ -153,7 +160,7 @@ class Answering:
         self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query
     ) -> SliceFinding:
         parsed = parse(reply.text)
-        if reply.answer_states is None:
+        if reply.answer_states is None and query.prompts.empty:
             return self._denial(prepared, reply, parsed)
         mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, query)
         native_wh = (prepared.image.width, prepared.image.height)
@@ -175,15 +182,20 @@ class Answering:
             confidence_kind=MASK_KIND,
             box_mask_iou=agreement,
             claims=check_claims(read_claims(parsed.reasoning), facts),
-            reason="" if sure else f"The mask is empty or trusted less than {UNCERTAIN_BELOW}.",
+            reason=_doubts(sure=sure, named=reply.answer_states is not None),
         )
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
-        readable = parsed.kind in ("absent", "mismatch")
+        if parsed.kind in ("absent", "mismatch"):
+            said = parsed.modality or parsed.reasoning
+            grey = bool((prepared.image.rgb == prepared.image.rgb[..., :1]).all())
+            doubt = misreading(said, modality=prepared.image.modality, grey=grey)
+        else:
+            doubt = "The model's reply does not follow the grammar."
         return SliceFinding(
             axis=prepared.image.axis,
             index=prepared.image.index,
-            outcome=parsed.kind if readable and parsed.kind is not None else "uncertain",
+            outcome="uncertain" if doubt or parsed.kind is None else parsed.kind,
             mask=np.zeros((prepared.image.height, prepared.image.width), dtype=bool),
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
@@ -191,28 +203,35 @@ class Answering:
             confidence=denial_confidence(reply.answer_log_probs),
             confidence_kind=DENIAL_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
-            reason="" if readable else "The model's reply does not follow the grammar.",
+            reason=doubt,
         )
 
     def _mask(
-        self, prepared: PreparedSlice, embedding: Tensor, answer_states: Tensor, query: Query
+        self, prepared: PreparedSlice, embedding: Tensor, answer_states: Tensor | None, query: Query
     ) -> tuple[np.ndarray, float]:
-        """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate."""
+        """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate.
+
+        It follows from what was answered and from what the reader marked; from the marks alone where the answer was
+        that nothing is seen, since a reader who clicks a lesion wants it outlined.
+        """
         self.counts.mask_decodes += 1
-        length = len(answer_states)
-        seg = torch.zeros(1, length, dtype=torch.bool, device=answer_states.device)
-        seg[0, -1] = True
-        semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
-        reader = self.model.segmenter.reader_tokens(query.prompts, prepared.view)
-        logits, predicted_iou = self.model.segmenter.decode(
-            embedding, pad_tokens([torch.cat([semantic, reader], 1)])
-        )
+        tokens = [self.model.segmenter.reader_tokens(query.prompts, prepared.view)]
+        if answer_states is not None:
+            seg = torch.zeros(1, len(answer_states), dtype=torch.bool, device=answer_states.device)
+            seg[0, -1] = True
+            semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
+            tokens.insert(0, semantic)
+        logits, predicted_iou = self.model.segmenter.decode(embedding, pad_tokens([torch.cat(tokens, 1)]))
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
 
-    @property
-    def _device(self) -> torch.device:
-        return self.model.adapter.queries.device
+
+def _doubts(*, sure: bool, named: bool) -> str:
+    """Return what a reader should know of a mask before trusting it."""
+    told = [] if named else ["The model itself saw no lesion; the mask follows the reader's marks alone."]
+    if not sure:
+        told.append(f"The mask is empty or trusted less than {UNCERTAIN_BELOW}.")
+    return " ".join(told)
 
 
 def _answer_text(reply: str) -> str:

@@ -1,4 +1,7 @@
-"""Does the question fit the image and the preset, as far as words and header tell, before any model is asked?"""
+"""Does the question fit the image and the preset, as far as words and header tell, before any model is asked?
+
+And does what a model then says of the image?
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ FAMILY_NAMES = {
     "DERM": "dermoscopy",
     "ES": "endoscopy",
 }
+IN_COLOUR = frozenset({"OP", "DERM", "ES"})
 LITE_MODALITIES = frozenset({"CT", "MR", "PT", "US", "OP", "DERM", "ES"})
 
 
@@ -50,3 +54,23 @@ def refusal(question: str, *, modality: str | None, preset: str) -> Refusal | No
         terms = ", ".join(named.unsupported_terms or named.foils)
         return Refusal("unsupported", f"The preset lite was never trained to find: {terms}.")
     return None
+
+
+def misreading(said: str, *, modality: str | None, grey: bool) -> str:
+    """Return why an image cannot be what a reply says it is; empty where nothing speaks against it.
+
+    A denial about something that is not there to be seen denies nothing.
+
+    Args:
+        said: The modality in the reply's words, or all of its words.
+        modality: Of the image as its header says; None if nothing says it.
+        grey: Whether the image has no colour.
+    """
+    family = understand(said).modality_family
+    if family is None or family not in FAMILY_NAMES:
+        return ""
+    if modality in FAMILY_NAMES and family != modality:
+        return f"The reply speaks of {FAMILY_NAMES[family]}, but this image is {FAMILY_NAMES[modality]}."
+    if grey and family in IN_COLOUR:
+        return f"The reply speaks of {FAMILY_NAMES[family]}, but this image has no colour."
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coreseg_core.errors import InputError
+from coreseg_core.errors import InputError, ModelError
 from coreseg_core.imaging import SliceImage, Volume, extract_slice
 from coreseg_core.imaging.pictures import picture_slice
 from coreseg_core.inference.answering import Answering
@@ -23,7 +24,7 @@ from coreseg_core.models.load import load_model
 from coreseg_core.models.preset import Preset
 from coreseg_core.prompts import clean_query
 from coreseg_core.record import FindingRecord, Outcome, Query, ReasoningMode, Scope, SliceFinding
-from coreseg_core.terms import understand
+from coreseg_core.terms import ct_region
 
 SLICES_AT_ONCE = 4
 QUESTIONS_AT_ONCE = 8
@@ -190,8 +191,7 @@ class SliceSegmenter:
         return self._answering.model.preset.ct_channels
 
     def _ct_region(self, query: Query) -> str | None:
-        region = understand(query.text).ct_region
-        return region if region in self._answering.model.preset.ct_regions else None
+        return ct_region(query.text, among=self._answering.model.preset.ct_regions)
 
     def _refusal(self, query: Query, modality: str | None) -> tuple[Outcome, str] | None:
         if not self._check_words:
@@ -213,7 +213,38 @@ class SliceSegmenter:
             if on_token is not None:
                 on_token(images[row].index, text)
 
-        return self._answering.answer(prepared, query, on_token=relay, should_stop=should_stop)
+        with suppress(torch.OutOfMemoryError):
+            return self._answering.answer(prepared, query, on_token=relay, should_stop=should_stop)
+        # Only here, where the exception is gone and with it the tensors that it held.
+        return self._one_by_one(images, query, on_token=on_token, should_stop=should_stop)
+
+    def _one_by_one(
+        self,
+        images: Sequence[SliceImage],
+        query: Query,
+        *,
+        on_token: SliceTokenSink | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> tuple[SliceFinding, ...]:
+        """Return the findings of slices that did not fit into memory together.
+
+        Raises:
+            ModelError: One alone does not fit either.
+        """
+        for cache in self._answering.caches.values():
+            cache.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(images) == 1:
+            raise ModelError(
+                "The device's memory is too small for one slice beside what else it holds.",
+                remedy="Ask again when other programs have freed it, or choose the device cpu.",
+            )
+        return tuple(
+            finding
+            for image in images
+            for finding in self._findings([image], query, on_token=on_token, should_stop=should_stop)
+        )
 
 
 def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:

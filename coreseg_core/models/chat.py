@@ -74,9 +74,9 @@ class ChatTokenizer:
         """Return the ids up to and including the picture, which takes `image_tokens` places."""
         return self._prefix_around([self.image_id] * image_tokens)
 
-    def described_prefix_ids(self, description: str) -> list[int]:
-        """Return the ids of a prefix in which words stand where the picture would."""
-        return self._prefix_around(self.encode(description))
+    def described_prefix_ids(self, description: str, image_tokens: int = 0) -> list[int]:
+        """Return the ids of a prefix in which words, and then some places of a picture, stand for the whole one."""
+        return self._prefix_around([*self.encode(description), *[self.image_id] * image_tokens])
 
     def _prefix_around(self, picture: list[int]) -> list[int]:
         system = chat_messages("?")[0]["content"]

@@ -82,6 +82,11 @@ class CoreSegModel(nn.Module):
         self.adapter = adapter
         self.segmenter = segmenter
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.adapter.queries.device
+
     def forward(self, batch: TeacherBatch) -> TeacherOutput:
         """Return losses of the written tokens and the masks of the answers that have one."""
         language = self.language

@@ -109,6 +109,12 @@ class SamSegmenter(nn.Module):
         self.embedding_chw = (self.prompt_dim, grid[0], grid[1])
         self.mask_side_px = 4 * grid[0]
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        device: torch.device = self.mask_decoder.iou_token.weight.device
+        return device
+
     def prepare(self, rgb: NDArray[np.uint8], *, pixel_mm: tuple[float, float]) -> tuple[Tensor, SquareView]:
         """Return the square input (3, side, side) of a native slice (h, w, 3) and the way back."""
         native = (rgb.shape[0], rgb.shape[1])
@@ -137,7 +143,7 @@ class SamSegmenter(nn.Module):
 
     def reader_tokens(self, prompts: ReaderPrompts, view: SquareView) -> Tensor:
         """Return the prompt encoder's tokens (1, k, C) of the reader's clicks and boxes; k = 0 without any."""
-        device = self.mask_decoder.iou_token.weight.device
+        device = self.device
         if prompts.empty:
             return torch.zeros(1, 0, self.prompt_dim, device=device)
         scale_y, scale_x = view.scale_yx

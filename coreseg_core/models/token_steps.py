@@ -42,7 +42,8 @@ class TokenSteps:
         if self._length == self._full:
             self._make_room(embedded)
         at, self._length = self._length, self._length + 1
-        rotation = self._cos[:, None, at - self._start, None], self._sin[:, None, at - self._start, None]
+        place = at - self._full + ROOM
+        rotation = self._cos[:, None, place, None], self._sin[:, None, place, None]
         mask = None if self._real is None else self._real[:, None, None, : self._length]
         hidden = embedded
         for number, layer in enumerate(self._text.layers):
@@ -82,9 +83,9 @@ class TokenSteps:
 
     def _make_room(self, like: Tensor) -> None:
         """Lengthen the buffers by `ROOM` tokens and lay out the rotations of the positions to come."""
-        self._start, self._full = self._length, self._length + ROOM
-        self._keys = [_lengthened(keys[:, :, : self._length]) for keys in self._keys]
-        self._values = [_lengthened(values[:, :, : self._length]) for values in self._values]
+        self._full += ROOM
+        self._keys = [F.pad(keys, (0, 0, 0, ROOM)) for keys in self._keys]
+        self._values = [F.pad(values, (0, 0, 0, ROOM)) for values in self._values]
         if self._real is not None:
             self._real = F.pad(self._real, (0, ROOM), value=True)
         places = self._next + torch.arange(ROOM, device=like.device)
@@ -97,10 +98,3 @@ class TokenSteps:
 
 def _rotated(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return states * cos + states.roll(states.shape[-1] // 2, dims=-1) * sin
-
-
-def _lengthened(states: Tensor) -> Tensor:
-    n, heads, length, dim = states.shape
-    longer = states.new_empty(n, heads, length + ROOM, dim)
-    longer[:, :, :length] = states
-    return longer

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 PATCH_PX = 14
 MERGE = 2
-_EVIDENCE = 64
 FRAME_MULTIPLE_PX = PATCH_PX * MERGE
+_EVIDENCE = 64
+_PLACE_GAIN, _REACH_GAIN = 4.0, 16.0
+"""What a token shows is a long vector, beside which place and reach would be lost for thousands of steps."""
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -75,9 +77,14 @@ class SegmenterTokens(nn.Module):
         x = self.reduce(embeddings)
         x = (x + self.mix(x)).flatten(2).transpose(1, 2)
         x = self.norm(x)
-        whole = self.summary(self.evidence(x).amax(dim=1)) + self.extent(self._reach(x))
-        tokens: Tensor = self.project(x) + self.position + whole[:, None]
+        whole = self.summary(self.evidence(x).amax(dim=1)) + self.laid_in(self._reach(x))
+        tokens: Tensor = self.project(x) + _PLACE_GAIN * self.position + whole[:, None]
         return tokens
+
+    def laid_in(self, reach: Tensor) -> Tensor:
+        """Return what a reach (n, 2 * grid), rows before columns, adds to every token, (n, d)."""
+        laid: Tensor = _REACH_GAIN * self.extent(reach)
+        return laid
 
     def _reach(self, x: Tensor) -> Tensor:
         """Return the strongest saliency (0..1) of every row, then of every column, (n, 2 * grid)."""

@@ -6,7 +6,7 @@ import pytest
 from discs import ball_volume
 from spelled import ABSENT, Heard, Speaker
 
-from coreseg_core.inference.fitting import FAMILY_NAMES, LITE_MODALITIES, refusal
+from coreseg_core.inference.fitting import FAMILY_NAMES, LITE_MODALITIES, misreading, refusal
 from coreseg_core.record import Query, Scope
 from coreseg_core.terms import terms
 
@@ -105,3 +105,28 @@ def test_a_picture_is_held_to_the_words_too(says: Speaker) -> None:
         rgb, [Query("kidney stone"), Query("polyp", "none")]
     )
     assert [finding.outcome for finding in findings] == ["unsupported", "absent"]
+
+
+@pytest.mark.parametrize(
+    ("said", "modality", "grey", "doubted"),
+    [
+        ("Endoscopy of colon: nothing focal stands out.", None, True, True),
+        ("Endoscopy of colon: nothing focal stands out.", None, False, False),
+        ("CT of liver", "MR", True, True),
+        ("MRI T1 contrast", "MR", True, False),
+        ("ultrasound", None, True, False),
+        ("", "CT", True, False),
+    ],
+)
+def test_a_denial_about_what_the_image_cannot_be_is_doubted(
+    said: str, modality: str | None, grey: bool, doubted: bool
+) -> None:
+    assert bool(misreading(said, modality=modality, grey=grey)) is doubted
+
+
+def test_a_denial_that_misreads_the_image_is_uncertain_and_says_why(says: Speaker) -> None:
+    volume, _ = ball_volume()
+    reply = "<answer>The question does not fit: this is endoscopy of colon.</answer>"
+    (finding,) = says(reply).segment(volume, Query("lesion", "none"), Scope(2, 4, 5))
+    assert finding.outcome == "uncertain"
+    assert "endoscopy" in finding.reason

@@ -14,6 +14,7 @@ from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.load import packaged_folder
 from coreseg_core.models.preset import load_preset
+from training.described import Described
 from training.samples import BatchSource, collate, write_dialogue
 from training.views import EmbeddedView, ViewKey
 from training.wording import DEFAULT_MIX
@@ -112,13 +113,18 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
             side_px=256,
             batch_size=4,
             described_size=3,
+            described=Described(tokenizer=tokenizer, frame=FRAME, dim=8, grid=16),
             balance=0.5,
             lesion_free_weight=2.0,
             mix=DEFAULT_MIX,
             seed=7,
         )
 
-    first, again = source().batch(5).teacher.ids, source().batch(5).teacher.ids
-    assert torch.equal(first, again)
+    drawn, again = source().batch(5), source().batch(5)
+    first = drawn.teacher.ids
+    assert torch.equal(first, again.teacher.ids)
+    assert drawn.described is not None and again.described is not None
+    assert torch.equal(drawn.described.ids, again.described.ids)
+    assert torch.equal(drawn.described.content, again.described.content)  # type: ignore[arg-type]
     other = source().batch(6).teacher.ids
     assert first.shape != other.shape or not torch.equal(first, other)

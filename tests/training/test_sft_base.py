@@ -29,6 +29,7 @@ from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.load import build_on_base, load_model
 from coreseg_core.models.visual_tokens import resize_frame
 from coreseg_core.record import Query
+from training.described import Described
 from training.devices import on_device
 from training.loop import LoopConfig
 from training.phantom_pictures import write_pictures
@@ -108,6 +109,7 @@ def _source(place: Path, model: CoreSegModel) -> BatchSource:
         side_px=model.segmenter.mask_side_px,
         batch_size=3,
         described_size=0,
+        described=Described.to(model),
         balance=1.0,
         lesion_free_weight=1.0,
         mix=DEFAULT_MIX,

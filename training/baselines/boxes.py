@@ -43,9 +43,7 @@ class BoxSegmenter:
     @torch.inference_mode()
     def _draw(self, picture: Picture, boxes: Sequence[Box]) -> list[Mask]:
         square, view = self._segmenter.prepare(picture.rgb, pixel_mm=picture.pixel_mm)
-        embedding = self._segmenter.encode(
-            square[None].to(self._segmenter.mask_decoder.iou_token.weight.device)
-        )
+        embedding = self._segmenter.encode(square[None].to(self._segmenter.device))
         tokens = [self._segmenter.reader_tokens(ReaderPrompts(boxes_xyxy_px=(box,)), view) for box in boxes]
         logits, _ = self._segmenter.decode(embedding.expand(len(boxes), -1, -1, -1), torch.cat(tokens))
         return list((view.logits_to_native(logits) > 0).cpu().numpy())

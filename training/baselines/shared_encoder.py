@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from coreseg_core.models.segmenter import SamSegmenter
 
 _KEPT = 4
-"""Squares that are remembered: the picture at hand, and the grey one of the image-blind ablation."""
+"""Squares that are remembered: the picture at hand, and the black one of the image-blind ablation."""
 
 
 class RememberingEncoder(nn.Module):

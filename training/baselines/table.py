@@ -118,10 +118,10 @@ def model_columns(answerer: ModelAnswerer, questions: Questions, *, settings: st
 
 def box_columns(answerer: ModelAnswerer, asks: tuple[Ask, ...]) -> dict[str, Column]:
     """Return LiteMedSAM with boxes; where the model has the same encoder, a picture is encoded once for both."""
-    own = answerer.segmenter.answering.model.segmenter
-    device = _device(answerer)
+    model = answerer.segmenter.answering.model
+    device = model.device
     published = build_lite_medsam(encoder_dtype=best_encoder_dtype(device)).eval().to(device)
-    share_encoder(published, own)
+    share_encoder(published, model.segmenter)
     boxes = BoxSegmenter(published)
     return {
         name: Column(
@@ -165,7 +165,7 @@ def chosen_columns(
     drawn = mask_asks((*questions.plain, *questions.shifted))
     columns = model_columns(answerer, questions, settings=f"check_words={chosen.check_words}")
     if UNET in chosen.columns:
-        columns[UNET] = unet_column(chosen.unet, drawn, device=_device(answerer))
+        columns[UNET] = unet_column(chosen.unet, drawn, device=answerer.segmenter.answering.model.device)
     if set(BOXES) & set(chosen.columns):
         columns |= box_columns(answerer, drawn)
     if ELLIPSE in chosen.columns:
@@ -212,11 +212,6 @@ def make_table(chosen: argparse.Namespace, segmenter: SliceSegmenter) -> Compari
 def _named(scores: Mapping[str, tuple[Score, ...]], preset: str) -> dict[str, tuple[Score, ...]]:
     """Return the columns with the model under the name of its preset."""
     return {preset if name == MODEL else name: found for name, found in scores.items()}
-
-
-def _device(answerer: ModelAnswerer) -> torch.device:
-    device: torch.device = answerer.segmenter.answering.model.adapter.queries.device
-    return device
 
 
 def _digest(path: Path) -> str:

@@ -27,8 +27,6 @@ __all__ = [
     "choose_kind",
     "class_of",
     "corpus",
-    "invented_box",
-    "invented_facts",
     "subject_of",
     "target_text",
     "write_question",
@@ -76,18 +74,18 @@ def corpus(rng: random.Random, rows: Sequence[Row], n: int) -> Iterator[str]:
         kind = choose_kind(rng, row)
         question = write_question(rng, row, kind)
         mode: ReasoningMode = rng.choice(REASONING_MODES)
-        boxes = [invented_box(rng) for _ in range(rng.choice((1, 1, 1, 2, 4)))]
-        answer = target_text(rng, row, invented_facts(rng), boxes, kind, question, mode)
+        boxes = [_invented_box(rng) for _ in range(rng.choice((1, 1, 1, 2, 4)))]
+        answer = target_text(rng, row, _invented_facts(rng), boxes, kind, question, mode)
         yield f"{question.text}\n{answer}"
 
 
-def invented_box(rng: random.Random) -> Box:
+def _invented_box(rng: random.Random) -> Box:
     """Return a box somewhere in a frame of 252 pixels."""
     x0, y0 = rng.randrange(0, 240), rng.randrange(0, 240)
     return x0, y0, rng.randrange(x0 + 1, 253), rng.randrange(y0 + 1, 253)
 
 
-def invented_facts(rng: random.Random) -> Facts:
+def _invented_facts(rng: random.Random) -> Facts:
     """Return facts that were not measured on any picture."""
     place = rng.choice(sorted(PLACE))
     return Facts(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coreseg_core.checkpoint import WEIGHTS_NAME, read_manifest
 from coreseg_core.errors import InputError
 from coreseg_core.imaging import Volume
-from coreseg_core.record import FindingRecord, Query, Scope
+from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
 from coreseg_core.versions import resolve_current
 
 if TYPE_CHECKING:
     from coreseg_core.inference import SliceSegmenter
+    from coreseg_core.inference.cache import ByteLRU
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: Mapping[str, Device] = {"auto": "auto", "cpu": "cpu", "cuda": "cuda"}
@@ -44,6 +47,7 @@ class ServedModel:
                 f"The device {device[:40]!r} is unknown.", remedy=f"Use one of {', '.join(DEVICES)}."
             )
         self.preset = preset
+        self.device = device
         self._versions_dir = versions_dir
         self._device = DEVICES[device]
         self._weights = weights
@@ -73,22 +77,69 @@ class ServedModel:
             return self._segmenter
 
     def answer(
-        self, volume: Volume, query: Query, scope: Scope, *, image_id: str
+        self,
+        volume: Volume,
+        query: Query,
+        scope: Scope,
+        *,
+        image_id: str,
+        on_finding: Callable[[SliceFinding], None] | None = None,
+        on_token: Callable[[int, str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
         """Return the record and the label volume (i, j, k) of a question; questions are answered in turn.
 
         Raises:
             CoreSegError: See `segmenter` and `SliceSegmenter.answer`.
         """
-        segmenter = self.segmenter()
-        # One at a time: several at once on one device would only share its memory, not its speed.
+        # One at a time: several at once on one device would only share its memory, not its speed. The queue
+        # sees to that for what comes over HTTP; MONAI Label's own tasks come here directly.
         with self._turn:
-            return segmenter.answer(volume, query, scope, image_id=image_id)
+            return self.segmenter().answer(
+                volume,
+                query,
+                scope,
+                image_id=image_id,
+                on_finding=on_finding,
+                on_token=on_token,
+                should_stop=should_stop,
+            )
+
+    def unload(self) -> None:
+        """Give the memory of the model back, once the question at hand is answered; the next one loads it again."""
+        with self._turn, self._lock:
+            if self._segmenter is None:
+                return
+            self._segmenter = None
+            import torch
+
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def current_sha256(self) -> str:
+        """Return the hash of the weights that answer the next question, without reading them.
+
+        Raises:
+            CheckpointError: There are none, or `current.json` names another version than was chosen.
+        """
+        folder = resolve_current(self._versions_dir, self._weights)
+        if folder is None:
+            from coreseg_core.models.load import packaged_folder
+
+            folder = packaged_folder(self.preset)
+        return str(read_manifest(folder)["files"][WEIGHTS_NAME]["sha256"])
 
     def card(self) -> Mapping[str, Any]:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""
         segmenter = self._segmenter
         return {"preset": self.preset} if segmenter is None else dict(segmenter.model_card)
+
+    @property
+    def caches(self) -> Mapping[str, ByteLRU[Any]]:
+        """What the loaded model keeps between questions, by name."""
+        segmenter = self._segmenter
+        return {} if segmenter is None else segmenter.answering.caches
 
     @property
     def loaded(self) -> bool:
