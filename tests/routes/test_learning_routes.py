@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 from following import hand_in, wait
@@ -112,13 +111,6 @@ def test_a_training_with_nothing_to_learn_from_is_refused_with_the_reason(server
     assert server.http.get("/coreseg/training").json() == {"trainings": []}
     assert server.http.get("/coreseg/training/nobody").status_code == 404
     assert server.http.get("/coreseg/training/nobody/events").status_code == 404
-
-
-@pytest.mark.skipif(find_spec("training.grpo") is not None, reason="the recipe is there")
-def test_a_recipe_that_is_not_installed_is_refused_and_says_so(server: Server) -> None:
-    refused = server.http.post("/train/coreseg_grpo", json={})
-    assert refused.status_code == 400
-    assert "training.grpo is not part of this installation" in refused.json()["detail"]["reason"]
 
 
 @pytest.mark.parametrize("params", [{"minutes": "ten"}, {"replay_share": 2}, {"resume": "nobody"}])

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from coreseg_core.checkpoint import read_manifest
-from coreseg_core.errors import InputError
 from coreseg_core.evaluation.corrections import split_corrections
 from coreseg_core.limits import Limits
 from coreseg_core.models.preset import load_preset
@@ -102,11 +100,6 @@ class LearnFromCorrections(TrainTask):
         """
         wish = read_wish(request)
         tools = self._tools
-        if find_spec(f"training.{self.recipe}") is None:
-            raise InputError(
-                f"The recipe training.{self.recipe} is not part of this installation.",
-                remedy="Train with coreseg_sft, or install what brings it.",
-            )
         if wish.resume is not None:
             tools.trainings.find(wish.resume)
             tools.before()
