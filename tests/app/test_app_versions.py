@@ -25,7 +25,7 @@ def tuned(server: Server) -> Iterator[Path]:
     provenance = Provenance(preset="lite", parent="v0", state="accepted")
     yield publish_version(server.versions, tensors, provenance, files={TOKENIZER_NAME: tokenizer})
     (server.versions / CURRENT_NAME).unlink(missing_ok=True)
-    for folder in server.versions.iterdir():
+    for folder in filter(Path.is_dir, server.versions.iterdir()):
         shutil.rmtree(folder)
 
 
