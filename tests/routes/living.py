@@ -14,8 +14,6 @@ from pathlib import Path
 import httpx
 from serving import REPOSITORY
 
-START_S = 400.0
-
 
 def chosen(name: str, default: float) -> float:
     """Return how much of something a slow test does: what the environment variable says, else all that is promised."""
@@ -75,7 +73,7 @@ class Live:
             )
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=300)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + chosen("CORESEG_TEST_START_S", 400)
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 if http.get("/coreseg/health", timeout=5).status_code == 200:
