@@ -4,3 +4,4 @@ Research software; not a medical device. Importing this package loads no deep-le
 """
 
 __version__ = "0.1.0"
+NOTICE = "Research software, not a medical device."

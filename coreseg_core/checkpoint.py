@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SCHEMA = "coreseg.weights/1"
 WEIGHTS_NAME = "weights.safetensors"
 MANIFEST_NAME = "manifest.json"
+UNPUBLISHED_PREFIX = ".publishing-"
+"""Of folders that are being made; one that stays is what a killed process left."""
 CHUNK_BYTES = 1 << 20
 RESTORE = "Copy the folder again from where it came, or install the package again."
 
@@ -111,7 +113,7 @@ def publish_folder(parent: Path, fill: Callable[[Path], str]) -> Path:
         CheckpointError: A folder of that name exists; published weights never change.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=".publishing-", dir=parent))
+    workplace = Path(tempfile.mkdtemp(prefix=UNPUBLISHED_PREFIX, dir=parent))
     try:
         folder = parent / fill(workplace)
         if folder.exists():

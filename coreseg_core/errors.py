@@ -63,3 +63,65 @@ class Cancelled(CoreSegError):
 
     code = "cancelled"
     http_status = 499
+
+
+class NotFoundError(InputError):
+    """Something the request names and this server does not have."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class AccessError(InputError):
+    """A request from somebody who may not make it."""
+
+    code = "no_access"
+    http_status = 401
+
+
+class ForbiddenError(InputError):
+    """Something this server does for nobody."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class BusyError(ModelError):
+    """More work than this server takes on at once.
+
+    Args:
+        reason: As in `CoreSegError`.
+        remedy: As in `CoreSegError`.
+        retry_after_s: When it is worth to ask again.
+    """
+
+    code = "busy"
+
+    def __init__(self, reason: str, *, remedy: str, retry_after_s: int) -> None:
+        super().__init__(reason, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class SourceError(CoreSegError):
+    """A server that images come from and that does not answer as it should."""
+
+    code = "source"
+    http_status = 502
+
+
+class AlreadyRunningError(CoreSegError):
+    """Something of which there is one at a time, and it is there already."""
+
+    code = "already_running"
+    http_status = 429
+
+
+class InternalError(CoreSegError):
+    """A fault of this program; what exactly is for the log, not for the client."""
+
+    code = "internal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server failed at this request.", remedy="Look into its log, and report what stands there."
+        )

@@ -117,7 +117,12 @@ class Lesion:
 
 @dataclass(frozen=True)
 class FindingRecord:
-    """What is kept of one question: who was asked what, with which weights, and what came back."""
+    """What is kept of one question: who was asked what, with which weights, and what came back.
+
+    Attributes:
+        marks: The reader's clicks and boxes in voxels, `{inside_ijk, outside_ijk, boxes_ijk}`; None without any.
+        edits: What a reader changed afterwards, as in the JSON Schema.
+    """
 
     id: str
     image_id: str
@@ -131,6 +136,7 @@ class FindingRecord:
     series_uid: str | None = None
     parent_id: str | None = None
     edits: Mapping[str, Any] | None = None
+    marks: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as `coreseg.record/1` JSON values; masks stay in the label volume."""
@@ -142,7 +148,7 @@ class FindingRecord:
             "scope": {"axis": "ijk"[self.scope.axis], "start": self.scope.start, "stop": self.scope.stop},
             "model": dict(self.model),
             "outcome": self.outcome,
-            "slices": [_slice_json(finding) for finding in self.slices],
+            "slices": [slice_json(finding) for finding in self.slices],
             "lesions": [
                 {
                     "id": lesion.id,
@@ -156,12 +162,18 @@ class FindingRecord:
             ],
             "created": self.created,
         }
-        optional = {"series_uid": self.series_uid, "parent_id": self.parent_id, "edits": self.edits}
+        optional = {
+            "series_uid": self.series_uid,
+            "parent_id": self.parent_id,
+            "edits": self.edits,
+            "marks": self.marks,
+        }
         record.update({key: value for key, value in optional.items() if value is not None})
         return record
 
 
-def _slice_json(finding: SliceFinding) -> dict[str, Any]:
+def slice_json(finding: SliceFinding) -> dict[str, Any]:
+    """Return a finding as it stands in a `coreseg.record/1`, without its mask."""
     values: dict[str, Any] = {
         "axis": "ijk"[finding.axis],
         "index": finding.index,
@@ -182,3 +194,22 @@ def _slice_json(finding: SliceFinding) -> dict[str, Any]:
     if finding.reason:
         values["reason"] = finding.reason
     return values
+
+
+def finding_of_json(values: Mapping[str, Any], mask: NDArray[np.bool_]) -> SliceFinding:
+    """Return the finding of what `slice_json` made of it, with its mask (h, w) as displayed."""
+    return SliceFinding(
+        axis="ijk".index(values["axis"]),
+        index=values["index"],
+        outcome=values["outcome"],
+        mask=mask,
+        reasoning=values["reasoning"],
+        answer_text=values["answer"],
+        boxes_xyxy_px=tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in values["boxes_xyxy_px"]),
+        box_frame_wh=(values["box_frame_wh"][0], values["box_frame_wh"][1]),
+        confidence=values["confidence"],
+        confidence_kind=values["confidence_kind"],
+        box_mask_iou=values.get("box_mask_iou"),
+        claims=tuple(Claim(**claim) for claim in values["claims"]),
+        reason=values.get("reason", ""),
+    )

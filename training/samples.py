@@ -74,7 +74,8 @@ def write_dialogue(
 ) -> Dialogue:
     """Return a question about a view and its right reply, drawn at random where kind or mode are not given.
 
-    A row that brings a question and an answer of its own is asked that, unless another kind is given.
+    A row that brings a question and an answer of its own is asked that, unless another kind is given. What a reader
+    asked about a picture she corrected is asked every other time, lest its wording be learned by heart.
     """
     height, width = view.mask.shape
     target_wh = frame_size(view, frame)

@@ -13,9 +13,19 @@ import yaml
 from coreseg_core.errors import InputError
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name a configuration and what is changed of it."""
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="what and how to train")
+def add_settings(
+    parser: argparse.ArgumentParser, instead_of: argparse._MutuallyExclusiveGroup | None = None
+) -> None:
+    """Add the options that name a configuration and what is changed of it.
+
+    Args:
+        parser: Of the command.
+        instead_of: The group of what may be given in place of a configuration; without it, one is required.
+    """
+    named = parser if instead_of is None else instead_of
+    named.add_argument(
+        "--config", type=Path, required=instead_of is None, metavar="YAML", help="what and how to train"
+    )
     parser.add_argument(
         "--set",
         dest="changes",

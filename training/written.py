@@ -14,6 +14,9 @@ from coreseg_core.evaluation.rows import Row
 from coreseg_core.record import Box
 from training.wording import KINDS, Kind, KindMix, Question, choose_kind, write_question
 
+P_OWN_QUESTION = 0.5
+"""How often a corrected picture is asked what its reader asked, and not any other question that fits it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenWords:
@@ -85,6 +88,8 @@ def question_about(
         mix: Shares of the kinds.
     """
     own = WrittenWords.of(row)
+    if own is not None and row.origin == "correction" and rng.random() >= P_OWN_QUESTION:
+        own = None
     if own is not None and kind in (None, own.question.kind):
         return own.question, own
     return write_question(rng, row, kind or choose_kind(rng, row, mix)), None

@@ -7,32 +7,25 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from coreseg_core import NOTICE
 from coreseg_core.answer import parse
-from coreseg_core.cli.options import NOTICE
-from coreseg_core.imaging import VolumeGeometry, boxes_to_native
-from coreseg_core.record import Box, FindingRecord, Lesion, Outcome, SliceFinding
+from coreseg_core.imaging import VolumeGeometry
+from coreseg_core.record import FindingRecord, Lesion, Outcome, SliceFinding
+from coreseg_core.reports.words import (
+    CAUTIONS,
+    HEADLINES,
+    confidence_words,
+    contradictions,
+    millilitres,
+    native_boxes,
+    spoken_slices,
+)
 
-HEADLINES: dict[Outcome, str] = {
-    "present": "PRESENT",
-    "absent": "NO LESION SEEN",
-    "uncertain": "COULD NOT TELL",
-    "mismatch": "THE QUESTION DOES NOT FIT",
-    "unsupported": "NOT TRAINED FOR THIS",
-    "error": "NO ANSWER",
-}
-CAUTIONS: dict[Outcome, str] = {
-    "absent": "Only what the question names was looked for, and only where it says above.",
-    "uncertain": "This is not a 'no': do not read it as the absence of a lesion.",
-    "mismatch": "This says nothing about whether a lesion is there. Ask what fits the image.",
-    "unsupported": "This says nothing about whether a lesion is there. 'coreseg info' lists what may be asked.",
-    "error": "This says nothing about whether a lesion is there.",
-}
 MAX_WIDTH = 100
 
 _BOX_UNIT = "pixels of the slice as displayed, from its upper left corner"
@@ -82,38 +75,6 @@ def headline(record: FindingRecord, geometry: VolumeGeometry) -> str:
     if with_mask:
         return f"{words} on {spoken_slices(with_mask)}; looked at {looked_at}"
     return f"{words} on {looked_at}"
-
-
-def confidence_words(finding: SliceFinding) -> str:
-    """Return the confidence with what it means."""
-    if finding.confidence_kind == "rule":
-        return "decided by the words of the question and the image's header, before the model was asked"
-    return f"{finding.confidence:.2f} ({finding.confidence_kind}; not calibrated)"
-
-
-def native_boxes(finding: SliceFinding) -> tuple[Box, ...]:
-    """Return the written boxes in pixels of the slice as displayed."""
-    height, width = finding.mask.shape
-    return boxes_to_native(finding.boxes_xyxy_px, (width, height), finding.box_frame_wh)
-
-
-def contradictions(finding: SliceFinding) -> list[str]:
-    """Return a warning for each statement of the reasoning that the mask contradicts."""
-    return [
-        f'The mask contradicts the reasoning: "{claim.text}" ({claim.kind}).'
-        for claim in finding.claims
-        if claim.verdict == "contradicted"
-    ]
-
-
-def spoken_slices(numbers: Iterable[int]) -> str:
-    """Return slice numbers as "slice 4" or "slices 4 to 7, 9"."""
-    ordered = sorted(numbers)
-    runs = []
-    for _, run in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0]):
-        members = [number for _, number in run]
-        runs.append(f"{members[0]} to {members[-1]}" if len(members) > 1 else str(members[0]))
-    return f"{'slice' if len(ordered) == 1 else 'slices'} {', '.join(runs)}"
 
 
 def _rows_of_many(record: FindingRecord) -> list[Row]:
@@ -171,13 +132,6 @@ def _lesion_row(lesion: Lesion, record: FindingRecord, geometry: VolumeGeometry)
             size += f" within {_looked_at(record)}"
     where = f", {spoken_slices(lesion.slices)}" if len(record.slices) > 1 else ""
     return f"Lesion {lesion.id}", f"{size}{where}, confidence {lesion.confidence:.2f}"
-
-
-def millilitres(volume_mm3: float) -> str:
-    """Return a volume in millilitres with two digits that count, without an exponent."""
-    volume_ml = volume_mm3 / 1000
-    decimals = 1 if volume_ml >= 10 else 2 if volume_ml >= 0.1 else 4
-    return f"{volume_ml:.{decimals}f}"
 
 
 def _looked_at(record: FindingRecord) -> str:

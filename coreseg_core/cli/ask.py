@@ -162,8 +162,8 @@ def write_outputs(
 ) -> dict[str, Path]:
     """Write what was asked for, each file whole, and return where it lies by what it is."""
     from coreseg_core.cli.outputs import write_json
-    from coreseg_core.cli.picture import write_overlay
     from coreseg_core.imaging import write_label
+    from coreseg_core.reports.picture import write_overlay
 
     written: dict[str, Path] = {}
     if chosen.out is not None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coreseg_core import NOTICE
 from coreseg_core.cli.extensions import Subparsers
-from coreseg_core.cli.options import NOTICE, add_model_options, add_reasoning_option, load_segmenter
+from coreseg_core.cli.options import add_model_options, add_reasoning_option, load_segmenter
 from coreseg_core.cli.progress import progress_bar
 from coreseg_core.errors import InputError
 

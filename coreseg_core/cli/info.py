@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coreseg_core import __version__
+from coreseg_core import NOTICE, __version__
 from coreseg_core.cli.extensions import Subparsers
-from coreseg_core.cli.options import NOTICE, add_model_options
+from coreseg_core.cli.options import add_model_options
 
 if TYPE_CHECKING:
     from coreseg_core.models.preset import Preset

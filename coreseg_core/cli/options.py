@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 REASONING = ("full", "brief", "none")
-NOTICE = "Research software, not a medical device."
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -12,12 +12,21 @@ import warnings
 from collections.abc import Sequence
 
 from coreseg_core import __version__
-from coreseg_core.cli import ask, evaluate, info, phantoms, samples
+from coreseg_core.cli import ask, batch, evaluate, evaluate_volumes, importing, info, phantoms, samples
 from coreseg_core.cli.extensions import Subparsers, add_extensions
 from coreseg_core.errors import CoreSegError
 
 DONE, BAD_REQUEST, INTERRUPTED = 0, 2, 130
-BUILT_IN = {"ask": ask, "evaluate": evaluate, "info": info, "samples": samples, "phantoms": phantoms}
+BUILT_IN = {
+    "ask": ask,
+    "batch": batch,
+    "import": importing,
+    "evaluate": evaluate,
+    "evaluate-volumes": evaluate_volumes,
+    "info": info,
+    "samples": samples,
+    "phantoms": phantoms,
+}
 
 DESCRIPTION = """\
 Ask a medical image a question; get reasoning, a mask, boxes and a confidence.

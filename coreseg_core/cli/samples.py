@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from coreseg_core import NOTICE
 from coreseg_core.cli.extensions import Subparsers
-from coreseg_core.cli.options import NOTICE
 from coreseg_core.cli.progress import progress_bar
 from coreseg_core.errors import InputError
 

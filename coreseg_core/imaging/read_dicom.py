@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,11 @@ _INT16 = np.iinfo(np.int16)
 
 @dataclass(frozen=True)
 class SeriesSummary:
-    """One image series of a folder, to choose from."""
+    """One image series of a folder, to choose from.
+
+    Attributes:
+        folder: The deepest folder that holds all its files.
+    """
 
     series_uid: str
     study_uid: str | None
@@ -32,6 +36,7 @@ class SeriesSummary:
     images: int
     rows: int
     columns: int
+    folder: Path
 
 
 def list_series(path: Path, *, limits: Limits | None = None) -> tuple[SeriesSummary, ...]:
@@ -40,7 +45,23 @@ def list_series(path: Path, *, limits: Limits | None = None) -> tuple[SeriesSumm
     Raises:
         InputError: No DICOM image lies there, or one is damaged.
     """
-    groups = _by_series(path, limits=limits or Limits())
+    limits = limits or Limits()
+    groups = _by_series(_dicom_files(path, limits=limits), limits=limits)
+    if not groups:
+        raise _no_image()
+    return _summaries(groups)
+
+
+def series_among(files: Iterable[Path], *, limits: Limits | None = None) -> tuple[SeriesSummary, ...]:
+    """Return the image series of some files, largest first; none where none of them is a DICOM image.
+
+    Raises:
+        InputError: A DICOM image is damaged.
+    """
+    return _summaries(_by_series((file for file in files if is_dicom(file)), limits=limits or Limits()))
+
+
+def _summaries(groups: Mapping[str, Sequence[DicomHeader]]) -> tuple[SeriesSummary, ...]:
     return tuple(
         SeriesSummary(
             series_uid=uid,
@@ -49,6 +70,7 @@ def list_series(path: Path, *, limits: Limits | None = None) -> tuple[SeriesSumm
             images=len(headers),
             rows=headers[0].rows,
             columns=headers[0].columns,
+            folder=Path(os.path.commonpath([header.path.parent for header in headers])),
         )
         for uid, headers in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     )
@@ -67,7 +89,8 @@ def read_dicom(path: Path, *, limits: Limits, series_uid: str | None = None) -> 
         GeometryError: The series is no regular stack.
         InputError: No image, several series and none chosen, or a damaged file.
     """
-    ordered = stack(_chosen(_by_series(path, limits=limits), series_uid))
+    groups = _by_series(_dicom_files(path, limits=limits), limits=limits)
+    ordered = stack(_chosen(groups, series_uid))
     limits.check_shape(ordered.geometry.shape_ijk)
     first = ordered.headers[0]
     return Volume(
@@ -79,14 +102,12 @@ def read_dicom(path: Path, *, limits: Limits, series_uid: str | None = None) -> 
     )
 
 
-def _by_series(path: Path, *, limits: Limits) -> dict[str, list[DicomHeader]]:
+def _by_series(files: Iterable[Path], *, limits: Limits) -> dict[str, list[DicomHeader]]:
     groups: dict[str, list[DicomHeader]] = {}
-    for file in _dicom_files(path, limits=limits):
+    for file in files:
         header = read_header(file, limits=limits)
         if header is not None:
             groups.setdefault(header.series_uid, []).append(header)
-    if not groups:
-        raise InputError("no DICOM image was found.", remedy="Give the folder that holds one image series.")
     return groups
 
 
@@ -109,7 +130,9 @@ def _dicom_files(path: Path, *, limits: Limits) -> Iterator[Path]:
                 yield file
 
 
-def _chosen(groups: dict[str, list[DicomHeader]], series_uid: str | None) -> Sequence[DicomHeader]:
+def _chosen(groups: Mapping[str, Sequence[DicomHeader]], series_uid: str | None) -> Sequence[DicomHeader]:
+    if not groups:
+        raise _no_image()
     if series_uid is not None:
         if series_uid not in groups:
             raise InputError(
@@ -124,6 +147,10 @@ def _chosen(groups: dict[str, list[DicomHeader]], series_uid: str | None) -> Seq
             remedy="Choose one with series_uid, or give the folder of one series.",
         )
     return next(iter(groups.values()))
+
+
+def _no_image() -> InputError:
+    return InputError("no DICOM image was found.", remedy="Give the folder that holds one image series.")
 
 
 def _voxels(ordered: DicomStack, *, limits: Limits) -> NDArray[Any]:

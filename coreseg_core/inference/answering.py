@@ -5,8 +5,9 @@ Every step that does not depend on the question is cached by the content of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ from coreseg_core.record import Query, SliceFinding
 
 UNCERTAIN_BELOW = 0.1
 """A mask trusted less than this is reported as `uncertain`: could not tell, never "no lesion"."""
-EMBEDDING_CACHE_BYTES = 512 * 2**20
-PREFIX_CACHE_BYTES = 512 * 2**20
+CACHE_BYTES = 512 * 2**20
+"""What each of the two caches holds at most: embeddings of slices, and what the language model made of them."""
 TokenSink = Callable[[int, str], None]
 
 
@@ -65,14 +66,20 @@ class Answering:
     Args:
         model: The model, in evaluation mode.
         fingerprint: SHA-256 of its weights, part of every cache key.
+        cache_bytes: See `CACHE_BYTES`.
     """
 
-    def __init__(self, model: CoreSegModel, *, fingerprint: str) -> None:
+    def __init__(self, model: CoreSegModel, *, fingerprint: str, cache_bytes: int = CACHE_BYTES) -> None:
         self.model = model
         self.fingerprint = fingerprint
         self.counts = OperationCounts()
-        self._embeddings: ByteLRU[Tensor] = ByteLRU(EMBEDDING_CACHE_BYTES)
-        self._prefixes: ByteLRU[KeyValues] = ByteLRU(PREFIX_CACHE_BYTES)
+        self._embeddings: ByteLRU[Tensor] = ByteLRU(cache_bytes)
+        self._prefixes: ByteLRU[KeyValues] = ByteLRU(cache_bytes)
+
+    @property
+    def caches(self) -> Mapping[str, ByteLRU[Any]]:
+        """What is kept between questions, by name."""
+        return {"embedding": self._embeddings, "prefix": self._prefixes}
 
     def prepare(self, image: SliceImage) -> PreparedSlice:
         """Return a slice ready for the model."""
@@ -184,7 +191,7 @@ class Answering:
         self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query
     ) -> SliceFinding:
         parsed = parse(reply.text)
-        if reply.answer_states is None:
+        if reply.answer_states is None and query.prompts.empty:
             return self._denial(prepared, reply, parsed)
         mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, query)
         native_wh = (prepared.image.width, prepared.image.height)
@@ -206,7 +213,7 @@ class Answering:
             confidence_kind=MASK_KIND,
             box_mask_iou=agreement,
             claims=check_claims(read_claims(parsed.reasoning), facts),
-            reason="" if sure else f"The mask is empty or trusted less than {UNCERTAIN_BELOW}.",
+            reason=_doubts(sure=sure, named=reply.answer_states is not None),
         )
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
@@ -231,20 +238,31 @@ class Answering:
         )
 
     def _mask(
-        self, prepared: PreparedSlice, embedding: Tensor, answer_states: Tensor, query: Query
+        self, prepared: PreparedSlice, embedding: Tensor, answer_states: Tensor | None, query: Query
     ) -> tuple[np.ndarray, float]:
-        """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate."""
+        """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate.
+
+        It follows from what was answered and from what the reader marked; from the marks alone where the answer was
+        that nothing is seen, since a reader who clicks a lesion wants it outlined.
+        """
         self.counts.mask_decodes += 1
-        length = len(answer_states)
-        seg = torch.zeros(1, length, dtype=torch.bool, device=answer_states.device)
-        seg[0, -1] = True
-        semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
-        reader = self.model.segmenter.reader_tokens(query.prompts, prepared.view)
-        logits, predicted_iou = self.model.segmenter.decode(
-            embedding, pad_tokens([torch.cat([semantic, reader], 1)])
-        )
+        tokens = [self.model.segmenter.reader_tokens(query.prompts, prepared.view)]
+        if answer_states is not None:
+            seg = torch.zeros(1, len(answer_states), dtype=torch.bool, device=answer_states.device)
+            seg[0, -1] = True
+            semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
+            tokens.insert(0, semantic)
+        logits, predicted_iou = self.model.segmenter.decode(embedding, pad_tokens([torch.cat(tokens, 1)]))
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
+
+
+def _doubts(*, sure: bool, named: bool) -> str:
+    """Return what a reader should know of a mask before trusting it."""
+    told = [] if named else ["The model itself saw no lesion; the mask follows the reader's marks alone."]
+    if not sure:
+        told.append(f"The mask is empty or trusted less than {UNCERTAIN_BELOW}.")
+    return " ".join(told)
 
 
 def _answer_text(reply: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -12,17 +13,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coreseg_core.errors import InputError
+from coreseg_core.errors import InputError, ModelError
 from coreseg_core.imaging import SliceImage, Volume, extract_slice
 from coreseg_core.imaging.pictures import picture_slice
-from coreseg_core.inference.answering import Answering
+from coreseg_core.inference.answering import CACHE_BYTES, Answering
 from coreseg_core.inference.fitting import refusal
+from coreseg_core.inference.journal import KeptFindings
 from coreseg_core.inference.lesions import separate_lesions
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.load import load_model
 from coreseg_core.models.preset import Preset
 from coreseg_core.prompts import clean_query
-from coreseg_core.record import FindingRecord, Outcome, Query, ReasoningMode, Scope, SliceFinding
+from coreseg_core.record import (
+    FindingRecord,
+    Outcome,
+    Query,
+    ReaderPrompts,
+    ReasoningMode,
+    Scope,
+    SliceFinding,
+)
 from coreseg_core.terms import ct_region
 
 SLICES_AT_ONCE = 4
@@ -57,6 +67,7 @@ class SliceSegmenter:
         base: Path | str | None = None,
         device: Device = "auto",
         check_words: bool = True,
+        cache_bytes: int = CACHE_BYTES,
     ) -> SliceSegmenter:
         """Return a segmenter of a preset.
 
@@ -66,6 +77,7 @@ class SliceSegmenter:
             base: Folder or hub id of the published weights that the preset stands on; see `load_model`.
             device: `auto` takes a GPU if there is one.
             check_words: See the class.
+            cache_bytes: See `Answering`.
 
         Raises:
             InputError: There is no such preset.
@@ -74,7 +86,7 @@ class SliceSegmenter:
         keep_freed_memory()
         chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
         loaded = load_model(preset, weights=weights, base=base, device=chosen)
-        answering = Answering(loaded.model, fingerprint=loaded.sha256)
+        answering = Answering(loaded.model, fingerprint=loaded.sha256, cache_bytes=cache_bytes)
         card = {"preset": loaded.model.preset.name, "version": loaded.version, "sha256": loaded.sha256}
         return cls(answering, model_card=card, check_words=check_words)
 
@@ -91,6 +103,7 @@ class SliceSegmenter:
         *,
         on_token: SliceTokenSink | None = None,
         should_stop: Callable[[], bool] | None = None,
+        kept: KeptFindings | None = None,
     ) -> Iterator[SliceFinding]:
         """Yield the finding of each slice of the scope, in order.
 
@@ -100,6 +113,7 @@ class SliceSegmenter:
             scope: Which slices.
             on_token: Called with (slice number, new text) as replies grow.
             should_stop: Asked before every encode and every step.
+            kept: Findings of this very question, image and model; what it holds is not looked at again.
 
         Raises:
             InputError: A slice that does not exist, or an empty question.
@@ -109,15 +123,20 @@ class SliceSegmenter:
         _assert_inside(scope, volume)
         refused = self._refusal(query, volume.modality)
         region = self._ct_region(query)
-        for start in range(scope.start, scope.stop, SLICES_AT_ONCE):
-            images = [
-                extract_slice(volume, scope.axis, index, region=region, channels=self._channels)
-                for index in range(start, min(start + SLICES_AT_ONCE, scope.stop))
-            ]
-            if refused is not None:
-                yield from (_refused(image, *refused) for image in images)
-                continue
-            yield from self._findings(images, query, on_token=on_token, should_stop=should_stop)
+        for part in parts_of(scope):
+            found = None if kept is None else kept.find(part.indices)
+            if found is None:
+                images = [
+                    extract_slice(volume, part.axis, index, region=region, channels=self._channels)
+                    for index in part.indices
+                ]
+                if refused is not None:
+                    found = tuple(_refused(image, *refused) for image in images)
+                else:
+                    found = self._findings(images, query, on_token=on_token, should_stop=should_stop)
+                if kept is not None:
+                    kept.add(found)
+            yield from found
 
     def answer(
         self,
@@ -129,11 +148,13 @@ class SliceSegmenter:
         on_finding: FindingSink | None = None,
         on_token: SliceTokenSink | None = None,
         should_stop: Callable[[], bool] | None = None,
+        kept: KeptFindings | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
-        """Return the record of a question and its label volume (i, j, k), one value a lesion."""
+        """Return the record of a question and its label volume (i, j, k), one value a lesion; see `segment`."""
         mask = np.zeros(volume.geometry.shape_ijk, dtype=bool)
         findings = []
-        for finding in self.segment(volume, query, scope, on_token=on_token, should_stop=should_stop):
+        asked = self.segment(volume, query, scope, on_token=on_token, should_stop=should_stop, kept=kept)
+        for finding in asked:
             findings.append(finding)
             if finding.outcome == "present":
                 image = extract_slice(volume, finding.axis, finding.index)
@@ -155,6 +176,7 @@ class SliceSegmenter:
             slices=tuple(findings),
             lesions=lesions,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            marks=None if query.prompts.empty else _marks(query.prompts, volume, scope),
         )
         return record, labels
 
@@ -212,7 +234,46 @@ class SliceSegmenter:
             if on_token is not None:
                 on_token(images[row].index, text)
 
-        return self._answering.answer(prepared, query, on_token=relay, should_stop=should_stop)
+        with suppress(torch.OutOfMemoryError):
+            return self._answering.answer(prepared, query, on_token=relay, should_stop=should_stop)
+        # Only here, where the exception is gone and with it the tensors that it held.
+        return self._one_by_one(images, query, on_token=on_token, should_stop=should_stop)
+
+    def _one_by_one(
+        self,
+        images: Sequence[SliceImage],
+        query: Query,
+        *,
+        on_token: SliceTokenSink | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> tuple[SliceFinding, ...]:
+        """Return the findings of slices that did not fit into memory together.
+
+        Raises:
+            ModelError: One alone does not fit either.
+        """
+        for cache in self._answering.caches.values():
+            cache.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(images) == 1:
+            raise ModelError(
+                "The device's memory is too small for one slice beside what else it holds.",
+                remedy="Ask again when other programs have freed it, or choose the device cpu.",
+            )
+        return tuple(
+            finding
+            for image in images
+            for finding in self._findings([image], query, on_token=on_token, should_stop=should_stop)
+        )
+
+
+def parts_of(scope: Scope) -> tuple[Scope, ...]:
+    """Return the slices of a scope in the groups that are answered together."""
+    return tuple(
+        Scope(scope.axis, start, min(start + SLICES_AT_ONCE, scope.stop))
+        for start in range(scope.start, scope.stop, SLICES_AT_ONCE)
+    )
 
 
 def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
@@ -222,6 +283,22 @@ def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
             return decisive
     kinds = set(outcomes)
     return kinds.pop() if len(kinds) == 1 else "uncertain"
+
+
+def _marks(prompts: ReaderPrompts, volume: Volume, scope: Scope) -> dict[str, list[list[float]]]:
+    """Return clicks and boxes as a record has them, in voxels."""
+    image = extract_slice(volume, scope.axis, scope.start)
+    points = np.asarray(prompts.points_xy_px, dtype=np.float64).reshape(-1, 2)
+    clicks = list(zip(image.points_to_voxels(points).round(3).tolist(), prompts.points_inside, strict=True))
+    boxes = []
+    for x0, y0, x1, y1 in prompts.boxes_xyxy_px:
+        corners = np.rint(image.points_to_voxels([[x0, y0], [x1 - 1, y1 - 1]])).astype(int)
+        boxes.append([*corners.min(axis=0).tolist(), *(corners.max(axis=0) + 1).tolist()])
+    return {
+        "inside_ijk": [click for click, inside in clicks if inside],
+        "outside_ijk": [click for click, inside in clicks if not inside],
+        "boxes_ijk": boxes,
+    }
 
 
 def _refused(image: SliceImage, outcome: Outcome, reason: str) -> SliceFinding:

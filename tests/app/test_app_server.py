@@ -21,7 +21,8 @@ START_S = 240
 def test_info_offers_the_question_and_its_options_as_stock_slicer_can_show_them(server: Server) -> None:
     info = server.http.get("/info/").json()
     assert "config" not in info
-    assert set(info["strategies"]) == {"random", "first"}
+    assert set(info["strategies"]) == {"random", "first", "uncertainty"}
+    assert set(info["scoring"]) == {"dice", "agreement"}
     model = info["models"]["coreseg"]
     assert model["type"] == "segmentation"
     assert model["labels"] == {"lesion": 1}
@@ -32,8 +33,8 @@ def test_info_offers_the_question_and_its_options_as_stock_slicer_can_show_them(
         assert isinstance(value, str) or all(isinstance(choice, str) for choice in value)
 
 
-@pytest.mark.parametrize("strategy", ["random", "first"])
-def test_the_next_sample_comes_from_the_stock_strategies(server: Server, strategy: str) -> None:
+@pytest.mark.parametrize("strategy", ["random", "first", "uncertainty"])
+def test_every_strategy_offers_an_image(server: Server, strategy: str) -> None:
     sample = server.http.post(f"/activelearning/{strategy}", json={}).json()
     assert sample["id"] in set(server.http.get("/datastore/?output=all").json()["objects"])
 

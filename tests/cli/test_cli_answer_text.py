@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from records import GEOMETRY, finding, record
 
-from coreseg_core.cli.answer_text import HEADLINES, answer_text, millilitres, spoken_slices
+from coreseg_core.cli.answer_text import answer_text
 from coreseg_core.cli.ask import write_outputs
-from coreseg_core.cli.picture import shown_finding
 from coreseg_core.imaging import Volume, picture_geometry, read_label
 from coreseg_core.record import OUTCOMES, Outcome
+from coreseg_core.reports.picture import shown_finding
+from coreseg_core.reports.words import HEADLINES, millilitres, spoken_slices
 
 
 def _flat(text: str) -> str:

@@ -63,6 +63,14 @@ _edits = st.fixed_dictionaries(
     {"by": _words, "at": st.just("2026-01-31T12:00:00Z")},
     optional={"text": _words, "diff_voxels": _indices, "slices": st.lists(_indices, max_size=3)},
 )
+_points = st.lists(st.lists(st.floats(0, 4000), min_size=3, max_size=3), max_size=2)
+_marks = st.fixed_dictionaries(
+    {
+        "inside_ijk": _points,
+        "outside_ijk": _points,
+        "boxes_ijk": st.lists(st.tuples(*[_indices] * 6), max_size=2),
+    }
+)
 _records = st.builds(
     FindingRecord,
     id=_words,
@@ -79,6 +87,7 @@ _records = st.builds(
     series_uid=st.none() | st.just("1.2.826.0.1"),
     parent_id=st.none() | _words,
     edits=st.none() | _edits,
+    marks=st.none() | _marks,
 )
 
 
@@ -97,7 +106,11 @@ def test_every_record_that_can_be_written_fits_the_schema(made: FindingRecord) -
 
 def test_the_schema_knows_every_field_that_is_written_and_no_other() -> None:
     made, _ = record(
-        finding("present", reason="why"), series_uid="1.2", parent_id="p", edits={"by": "r", "at": "t"}
+        finding("present", reason="why"),
+        series_uid="1.2",
+        parent_id="p",
+        edits={"by": "r", "at": "t"},
+        marks={"inside_ijk": [], "outside_ijk": [], "boxes_ijk": []},
     )
     written = made.to_json()
     schema = _schema()
@@ -122,6 +135,7 @@ def test_the_schema_knows_every_field_that_is_written_and_no_other() -> None:
         lambda values: values["lesions"][0].update(label_value=0),
         lambda values: values["lesions"][0].update(box_ijk=[0.5, 0, 0, 1, 1, 1]),
         lambda values: values.update(created="yesterday"),
+        lambda values: values.update(marks={"inside_ijk": [[1, 2]], "outside_ijk": [], "boxes_ijk": []}),
     ],
 )
 def test_a_record_that_breaks_the_contract_does_not_fit(spoil: Callable[[dict[str, Any]], Any]) -> None:

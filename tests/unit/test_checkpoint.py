@@ -182,7 +182,7 @@ def test_an_unreadable_choice_is_an_error_and_not_silently_another_model(
 
 def test_a_chosen_version_that_was_exchanged_is_refused(folder: Path, tmp_path: Path) -> None:
     versions = tmp_path / "versions"
-    first = publish_version(versions, some_tensors(seed=4), Provenance(preset="lite"))
+    first = publish_version(versions, some_tensors(seed=4), Provenance(preset="lite", state="accepted"))
     set_current(versions, first.name)
     shutil.copy(folder / MANIFEST_NAME, first / MANIFEST_NAME)
     with pytest.raises(CheckpointError, match="not the one"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coreseg_core.cli.options import NOTICE
+from coreseg_core import NOTICE
 from coreseg_core.cli.outputs import require_folder, require_other
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.files import cannot_write, write_whole

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coreseg_core.checkpoint import WEIGHTS_NAME, read_manifest
 from coreseg_core.errors import InputError
 from coreseg_core.imaging import Volume
-from coreseg_core.record import FindingRecord, Query, Scope
+from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
 from coreseg_core.versions import resolve_current
 
 if TYPE_CHECKING:
     from coreseg_core.inference import SliceSegmenter
+    from coreseg_core.inference.cache import ByteLRU
+    from coreseg_core.inference.journal import KeptFindings
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: Mapping[str, Device] = {"auto": "auto", "cpu": "cpu", "cuda": "cuda"}
@@ -31,23 +35,33 @@ class ServedModel:
         base: Folder or hub id of the published weights that the preset stands on, if it stands on any.
         versions_dir: Where fine-tuned versions lie; may not exist.
         device: One of `DEVICES`; `auto` takes a GPU if there is one.
+        cache_bytes: What each of the model's caches holds at most.
 
     Raises:
         InputError: There is no such device.
     """
 
     def __init__(
-        self, *, preset: str, weights: Path | None, base: str | None = None, versions_dir: Path, device: str
+        self,
+        *,
+        preset: str,
+        weights: Path | None,
+        base: str | None = None,
+        versions_dir: Path,
+        device: str,
+        cache_bytes: int,
     ) -> None:
         if device not in DEVICES:
             raise InputError(
                 f"The device {device[:40]!r} is unknown.", remedy=f"Use one of {', '.join(DEVICES)}."
             )
         self.preset = preset
+        self.device = device
         self._versions_dir = versions_dir
         self._device = DEVICES[device]
         self._weights = weights
-        self._base = base
+        self.base = base
+        self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._folder: Path | None = None
@@ -67,28 +81,92 @@ class ServedModel:
                 from coreseg_core.inference import SliceSegmenter
 
                 self._segmenter = SliceSegmenter.from_preset(
-                    self.preset, weights=folder, base=self._base, device=self._device
+                    self.preset,
+                    weights=folder,
+                    base=self.base,
+                    device=self._device,
+                    cache_bytes=self._cache_bytes,
                 )
                 self._folder = folder
             return self._segmenter
 
     def answer(
-        self, volume: Volume, query: Query, scope: Scope, *, image_id: str
+        self,
+        volume: Volume,
+        query: Query,
+        scope: Scope,
+        *,
+        image_id: str,
+        on_finding: Callable[[SliceFinding], None] | None = None,
+        on_token: Callable[[int, str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        kept: KeptFindings | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
         """Return the record and the label volume (i, j, k) of a question; questions are answered in turn.
 
         Raises:
             CoreSegError: See `segmenter` and `SliceSegmenter.answer`.
         """
-        segmenter = self.segmenter()
-        # One at a time: several at once on one device would only share its memory, not its speed.
+        # One at a time: several at once on one device would only share its memory, not its speed. The queue
+        # sees to that for what comes over HTTP; MONAI Label's own tasks come here directly.
         with self._turn:
-            return segmenter.answer(volume, query, scope, image_id=image_id)
+            return self.segmenter().answer(
+                volume,
+                query,
+                scope,
+                image_id=image_id,
+                on_finding=on_finding,
+                on_token=on_token,
+                should_stop=should_stop,
+                kept=kept,
+            )
+
+    def unload(self) -> None:
+        """Give the memory of the model back, once the question at hand is answered; the next one loads it again."""
+        with self._turn, self._lock:
+            if self._segmenter is None:
+                return
+            self._segmenter = None
+            import torch
+
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def current_sha256(self) -> str:
+        """Return the hash of the weights that answer the next question, without reading them.
+
+        Raises:
+            CheckpointError: There are none, or `current.json` names another version than was chosen.
+        """
+        return str(read_manifest(self.current_folder())["files"][WEIGHTS_NAME]["sha256"])
+
+    def current_folder(self) -> Path:
+        """Return where the weights lie that answer the next question.
+
+        Raises:
+            CheckpointError: `current.json` names another version than was chosen.
+        """
+        return resolve_current(self._versions_dir, self._weights) or self.shipped_folder()
+
+    def shipped_folder(self) -> Path:
+        """Return where the weights lie that answer while no fine-tuned version does, `v0`."""
+        if self._weights is not None:
+            return self._weights
+        from coreseg_core.models.load import packaged_folder
+
+        return packaged_folder(self.preset)
 
     def card(self) -> Mapping[str, Any]:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""
         segmenter = self._segmenter
         return {"preset": self.preset} if segmenter is None else dict(segmenter.model_card)
+
+    @property
+    def caches(self) -> Mapping[str, ByteLRU[Any]]:
+        """What the loaded model keeps between questions, by name."""
+        segmenter = self._segmenter
+        return {} if segmenter is None else segmenter.answering.caches
 
     @property
     def loaded(self) -> bool:

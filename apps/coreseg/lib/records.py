@@ -7,19 +7,14 @@ write. Here each lesion has its own value, the one that the record names.
 
 from __future__ import annotations
 
-import json
-import tempfile
-from pathlib import Path
-
 import numpy as np
 from monailabel.interfaces.datastore import Datastore
 from numpy.typing import NDArray
 
-from coreseg_core.checkpoint import replace_file
 from coreseg_core.imaging import VolumeGeometry, write_label
 from coreseg_core.record import FindingRecord
-
-TAG_PREFIX = "coreseg-"
+from lib.passing import passing_folder
+from lib.records_layout import TAG_PREFIX
 
 
 def label_extension(geometry: VolumeGeometry) -> str:
@@ -28,7 +23,12 @@ def label_extension(geometry: VolumeGeometry) -> str:
 
 
 def keep_record(
-    store: Datastore, *, record: FindingRecord, labels: NDArray[np.uint8], geometry: VolumeGeometry
+    store: Datastore,
+    *,
+    record: FindingRecord,
+    labels: NDArray[np.uint8],
+    geometry: VolumeGeometry,
+    extent: str,
 ) -> str:
     """Save an answer's label and record in the store and return their tag.
 
@@ -36,15 +36,14 @@ def keep_record(
         record: Of an image that the store has.
         labels: (i, j, k), one value a lesion.
         geometry: Of the image.
+        extent: As in `AskParams`.
     """
     tag = TAG_PREFIX + record.id
     values = record.to_json()
     names = {f"lesion {lesion.id}": lesion.label_value for lesion in record.lesions}
-    with tempfile.TemporaryDirectory(prefix="coreseg-") as place:
-        path = Path(place) / f"label{label_extension(geometry)}"
+    with passing_folder() as place:
+        path = place / f"label{label_extension(geometry)}"
         write_label(path, labels, geometry)
-        info = {"model": "coreseg", "params": {"label_names": names, "record": values}}
-        label_id = store.save_label(record.image_id, str(path), tag, info)
-    beside = Path(store.get_label_uri(label_id, tag)).with_name(f"{label_id}.json")
-    replace_file(beside, (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        info = {"model": "coreseg", "extent": extent, "params": {"label_names": names, "record": values}}
+        store.save_label(record.image_id, str(path), tag, info)
     return tag

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,39 @@ from requests_toolbelt import MultipartDecoder
 
 from coreseg_core.imaging import Volume, read_volume
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 APP_DIR = REPOSITORY / "apps" / "coreseg"
+_CHANGED = (
+    "MONAI_LABEL_APP_DIR",
+    "MONAI_LABEL_STUDIES",
+    "MONAI_LABEL_APP_CONF",
+    "MONAI_LABEL_SESSION_PATH",
+    "MONAI_LABEL_AUTO_UPDATE_SCORING",
+    "MONAI_LABEL_DATASTORE_AUTO_RELOAD",
+)
+
+
+@contextmanager
+def serve(store: Path, sessions: Path, *, conf: Mapping[str, str]) -> Iterator[TestClient]:
+    """Yield a client of the app behind MONAI Label's own server object; one at a time, for its settings are global."""
+    from monailabel.config import settings
+
+    before = {name: getattr(settings, name) for name in _CHANGED}
+    settings.MONAI_LABEL_APP_DIR = str(APP_DIR)
+    settings.MONAI_LABEL_STUDIES = str(store)
+    settings.MONAI_LABEL_APP_CONF = {"device": "cpu", "import_dicom": "false", **conf}
+    settings.MONAI_LABEL_SESSION_PATH = str(sessions)
+    settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
+    settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD = False
+    # MONAI Label's task processes want it; unset, they never start and never say so.
+    os.environ.setdefault("PYTHONPATH", str(REPOSITORY))
+
+    from monailabel.app import app
+
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000)) as http:
+        yield http
+    for name, value in before.items():
+        setattr(settings, name, value)
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coreseg_core.cli.answer_text import confidence_words, contradictions, native_boxes
 from coreseg_core.imaging import Volume, extract_slice, overlay_png
 from coreseg_core.models.preset import load_preset
 from coreseg_core.record import FindingRecord, SliceFinding
+from coreseg_core.reports.words import confidence_words, contradictions, native_boxes
 from coreseg_core.terms import ct_region
 
 
-def write_overlay(path: Path, volume: Volume, record: FindingRecord) -> None:
-    """Write the slice with the largest mask, the middle one if none has any, beside the answer's words.
+def write_overlay(
+    path: Path, volume: Volume, record: FindingRecord, *, finding: SliceFinding | None = None
+) -> None:
+    """Write a slice with its mask and boxes beside the answer's words.
+
+    Args:
+        path: Where to.
+        volume: What was asked.
+        record: What was answered.
+        finding: Of the slice; that with the largest mask, the middle one if none has any, if not given.
 
     Raises:
         InputError: The place cannot be written.
     """
-    finding = shown_finding(record)
+    finding = finding or shown_finding(record)
     image = extract_slice(volume, finding.axis, finding.index, region=_ct_region(record))
     present = finding.outcome == "present"
     boxes = native_boxes(finding) if present else ()

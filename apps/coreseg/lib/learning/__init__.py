@@ -1,0 +1,1 @@
+"""Learning from corrections: what is learned from, the runs that learn, and what came of them."""

@@ -1,0 +1,3 @@
+"""How answers are named in a store: one tag an answer, so that none overwrites another."""
+
+TAG_PREFIX = "coreseg-"

@@ -1,0 +1,1 @@
+"""Routes of this app, which stand before MONAI Label's own."""

@@ -1,0 +1,27 @@
+"""What stands behind the CORE-Seg panel of 3D Slicer.
+
+Most of it is plain Python and knows neither Slicer nor Qt; only the files named in `SLICER_BOUND` import them, so that
+everything else is tested without the desktop application. Importing this package imports nothing else.
+"""
+
+SLICER_BOUND = (
+    "answer_block",
+    "connection_strip",
+    "panel",
+    "panel_answers",
+    "panel_asking",
+    "panel_editing",
+    "panel_place",
+    "panel_submitting",
+    "question_block",
+    "samples",
+    "scene_answers",
+    "scene_clicks",
+    "scene_editing",
+    "scene_images",
+    "scene_masks",
+    "selftest",
+    "submit_block",
+    "widgets",
+)
+"""Modules here that import slicer, vtk, qt or ctk."""

@@ -1,0 +1,85 @@
+"""A reader's clicks on a slice, as points in the scene and as voxels for the server."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import slicer
+import vtk
+
+from CORESegLib.scene_images import shape_of
+
+ClickKind = Literal["foreground", "background"]
+_LOOKS: dict[ClickKind, tuple[str, tuple[float, float, float]]] = {
+    "foreground": ("CORE-Seg: on the lesion", (0.2, 0.9, 0.3)),
+    "background": ("CORE-Seg: beside it", (0.95, 0.2, 0.2)),
+}
+
+
+class Clicks:
+    """Two sets of points; made when they are needed, and never saved with the scene."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[ClickKind, Any] = {}
+
+    def place(self, kind: ClickKind) -> None:
+        """Let the reader's next clicks set points, until she presses Esc."""
+        node = self.node(kind)
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
+        selection.SetActivePlaceNodeID(node.GetID())
+        interaction.SetPlaceModePersistence(1)
+        interaction.SetCurrentInteractionMode(interaction.Place)
+
+    def node(self, kind: ClickKind) -> Any:
+        """Return the points of a kind."""
+        node = self._nodes.get(kind)
+        if node is None or not slicer.mrmlScene.IsNodePresent(node):
+            name, colour = _LOOKS[kind]
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+            node.CreateDefaultDisplayNodes()
+            node.SetSaveWithScene(False)
+            display = node.GetDisplayNode()
+            display.SetSelectedColor(*colour)
+            display.SetPointLabelsVisibility(False)
+            self._nodes[kind] = node
+        return node
+
+    def on_slice(self, volume: Any, *, axis: int, index: int) -> dict[str, list[list[float]]]:
+        """Return the clicks on a slice of a volume as voxel indices; those elsewhere are left out."""
+        to_ijk = vtk.vtkMatrix4x4()
+        volume.GetRASToIJKMatrix(to_ijk)
+        found: dict[str, list[list[float]]] = {}
+        for kind, node in self._nodes.items():
+            if not slicer.mrmlScene.IsNodePresent(node):
+                continue
+            points = [
+                self._voxel(node, number, volume, to_ijk) for number in range(node.GetNumberOfControlPoints())
+            ]
+            here = [
+                point for point in points if _inside(point, shape_of(volume)) and round(point[axis]) == index
+            ]
+            if here:
+                found[kind] = here
+        return found
+
+    def clear(self) -> None:
+        """Remove all clicks."""
+        for node in self._nodes.values():
+            if slicer.mrmlScene.IsNodePresent(node):
+                slicer.mrmlScene.RemoveNode(node)
+        self._nodes.clear()
+
+    def _voxel(self, node: Any, number: int, volume: Any, to_ijk: Any) -> list[float]:
+        world = [0.0, 0.0, 0.0]
+        node.GetNthControlPointPositionWorld(number, world)
+        local = [0.0, 0.0, 0.0]
+        between = vtk.vtkGeneralTransform()
+        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), between)
+        between.TransformPoint(world, local)
+        return [round(value, 3) for value in to_ijk.MultiplyPoint([*local, 1.0])[:3]]
+
+
+def _inside(point: list[float], shape_ijk: tuple[int, int, int]) -> bool:
+    return all(-0.5 <= value <= side - 0.5 for value, side in zip(point, shape_ijk, strict=True))

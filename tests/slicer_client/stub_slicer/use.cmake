@@ -1,0 +1,12 @@
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(module "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  foreach(file ${module_SCRIPTS} ${module_RESOURCES})
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      message(FATAL_ERROR "listed but not there: ${file}")
+    endif()
+    file(APPEND ${CMAKE_BINARY_DIR}/packaged.txt "${file}\n")
+  endforeach()
+endfunction()
+
+function(slicer_add_python_unittest)
+endfunction()
