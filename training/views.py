@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import Row, read_manifest
 from coreseg_core.evaluation.pictures import CtDisplay, load_row
 from coreseg_core.models.allocator import keep_freed_memory
@@ -194,8 +195,19 @@ class ViewStore:
 
 
 def shown_rows(store: ViewStore, rows: Mapping[str, Row]) -> list[Row]:
-    """Return the rows that a store has views of, by their ids in order."""
-    return [rows[name] for name in sorted({key.row_id for key in store.keys})]
+    """Return the rows that a store has views of, by their ids in order.
+
+    Raises:
+        InputError: A view is of no row.
+    """
+    names = sorted({key.row_id for key in store.keys})
+    unknown = sum(name not in rows for name in names)
+    if unknown:
+        raise InputError(
+            f"{unknown} of {len(names)} embedded pictures are in no manifest.",
+            remedy="Name all the manifests that the views were made from.",
+        )
+    return [rows[name] for name in names]
 
 
 def build_store(

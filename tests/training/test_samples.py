@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from coreseg_core.answer import parse
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.load import packaged_folder
 from coreseg_core.models.preset import load_preset
 from training.described import Described
 from training.samples import BatchSource, collate, write_dialogue
-from training.views import EmbeddedView, ViewKey
+from training.views import EmbeddedView, ViewKey, shown_rows
 from training.wording import DEFAULT_MIX
 
 GRID = (16, 16)
@@ -128,3 +129,9 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
     assert torch.equal(drawn.described.content, again.described.content)  # type: ignore[arg-type]
     other = source().batch(6).teacher.ids
     assert first.shape != other.shape or not torch.equal(first, other)
+
+
+def test_views_of_a_picture_that_no_manifest_names_are_refused() -> None:
+    store = _Store([_view("a"), _view("b")])
+    with pytest.raises(InputError, match="1 of 2"):
+        shown_rows(store, {"a": _row("a")})  # type: ignore[arg-type]
