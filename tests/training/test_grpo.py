@@ -13,7 +13,6 @@ import toy
 from torch import Tensor
 
 from coreseg_core.checkpoint import load_weights
-from coreseg_core.errors import InputError
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import sequence_positions
 from training.asking import Asked, QuestionSource
@@ -384,30 +383,3 @@ def test_the_reference_stays_what_it_was_under_autocast_too() -> None:
     assert torch.equal(kept, before)
     assert torch.equal(again, changed)
     assert not torch.equal(kept, changed)
-
-
-def test_questions_of_a_step_are_shared_by_processes_and_asked_once_for_steps_that_go_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config = toy.config(Path("unused"), questions=4, loop=PACE)
-    source = toy.source(config)
-    alone = [question.seed for question in questions_of_step(source, config, step=2, process=0)]
-    assert alone == [question.seed for question in questions_of_step(source, config, step=3, process=0)]
-    assert alone != [question.seed for question in questions_of_step(source, config, step=0, process=0)]
-    monkeypatch.setattr("training.grpo.process_count", lambda: 2)
-    both = [
-        question.seed
-        for process in (0, 1)
-        for question in questions_of_step(source, config, step=2, process=process)
-    ]
-    assert both == alone
-    monkeypatch.setattr("training.grpo.process_count", lambda: 3)
-    with pytest.raises(InputError, match="4 questions a step cannot be shared by 3"):
-        questions_of_step(source, config, step=0, process=0)
-
-
-def test_what_cannot_work_is_refused_before_it_starts() -> None:
-    with pytest.raises(InputError, match="cannot differ in worth"):
-        toy.config(Path("unused"), answers=1)
-    with pytest.raises(InputError, match="learn together"):
-        toy.config(Path("unused"), loop=replace(PACE, save_every=3))
