@@ -20,7 +20,7 @@ INDEX_SCHEMA = "coreseg.demo/1"
 # name, kind, seed, lesions, the question a newcomer asks.
 _STUDIES: tuple[tuple[str, str, int, int, str], ...] = (
     ("demo_ct_liver", "ct_abdomen", 24, 1, "Is there a liver tumor on this slice?"),
-    ("demo_mr_brain", "mr_brain", 13, 1, "Where is the brain tumor?"),
+    ("demo_mr_brain", "mr_brain", 15, 1, "Where is the brain tumor?"),
     ("demo_us_breast", "us_breast", 8, 1, "Outline the breast tumor."),
     ("demo_mr_brain_clear", "mr_brain", 12, 0, "Is there a brain tumor on this slice?"),
 )
