@@ -159,7 +159,7 @@ def test_what_goes_wrong_later_ends_the_job_with_its_reason(server: Server) -> N
     assert (result.status_code, result.json()["detail"]) == (400, failed["error"])
 
 
-@pytest.mark.parametrize("job_id", ["nobody", "..", "%2e%2e%2fx", "0" * 32])
+@pytest.mark.parametrize("job_id", ["nobody", "%2e%2e%2fx", "0" * 32])
 def test_a_job_that_is_not_there_is_not_found(server: Server, job_id: str) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/result")):
         assert server.http.request(method, f"/coreseg/jobs/{job_id}{path}").status_code in (404, 405)

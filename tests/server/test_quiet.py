@@ -17,7 +17,8 @@ def test_addresses_are_logged_without_what_they_ask(caplog: pytest.LogCaptureFix
     for _ in range(2):
         keep_names_out_of_logs()
     access = logging.getLogger("uvicorn.access")
-    assert sum(isinstance(known, WithoutQuery) for known in access.filters) == 1
+    # By name: MONAI Label imports an app's modules anew, so that the class may be there twice.
+    assert [type(known).__name__ for known in access.filters].count(WithoutQuery.__name__) == 1
     with caplog.at_level(logging.INFO, logger="uvicorn.access"):
         line = '%s - "%s %s HTTP/%s" %d'
         access.info(line, "127.0.0.1:1", "POST", "/infer/coreseg?image=Doe%5EJane&output=all", "1.1", 200)
