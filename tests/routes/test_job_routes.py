@@ -147,7 +147,8 @@ def test_a_question_that_cannot_be_answered_is_refused_before_it_waits(
         assert set(response.json()["detail"]) == {"code", "reason", "remedy"}
     for text in ("{", "[]", "1", '{"image": NaN}', "[" * 5000, b"\xff"):
         assert server.http.post("/coreseg/jobs", content=text).status_code == 400
-    assert server.http.get("/coreseg/health").json()["queue"]["waiting"] == before
+    # No more than before: what waited may have had its turn.
+    assert server.http.get("/coreseg/health").json()["queue"]["waiting"] <= before
 
 
 def test_what_goes_wrong_later_ends_the_job_with_its_reason(server: Server) -> None:

@@ -206,7 +206,7 @@ def test_above_the_threshold_drawing_pays_and_below_it_denying(
 
 def test_the_documented_thresholds_are_those_of_the_code() -> None:
     text = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="utf-8")
-    header, *lines = [line for line in text[text.index("| b | r =") :].splitlines() if line.startswith("|")]
+    header, *lines = text[text.index("| b | r =") :].partition("\n\n")[0].splitlines()
     hits = [float(value) for value in re.findall(r"r = ([\d.]+)", header)]
     table = [[float(cell) for cell in line.strip("|").split("|")] for line in lines[1:]]
     assert len(table) == 4
