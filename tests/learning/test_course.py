@@ -108,7 +108,7 @@ def test_a_version_does_not_displace_one_that_came_in_between(tmp_path: Path) ->
 
 
 def test_patients_that_one_version_learned_judge_no_later_one(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
+    place = make_place(tmp_path, added=1e-5)  # other weights, so another name, even within one second
     perform(begun(place), tools(place / "runs"))
     (first,) = versions_told(place)
     parent = {"parent": first["version"], "parent_folder": str(place / "versions" / first["version"])}
