@@ -23,11 +23,10 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLCo
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 
 from benchmarks.case import slice_image
-from coreseg_core.answer import parse
+from coreseg_core.answer import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN, parse
 from coreseg_core.claims import check_claims, measure, read_claims
 from coreseg_core.imaging import Volume, boxes_to_native, frame_wh
 from coreseg_core.inference.confidence import box_mask_iou
-from coreseg_core.models.chat import ANSWER_TAG, END_ANSWER_TAG, THINK_TAG
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.lite_medsam import packaged_weights, read_weights
 from coreseg_core.record import Query, Scope
@@ -74,13 +73,13 @@ class PlainBaseline:
         image = slice_image(model, volume, query, scope)
         square, view = model.segmenter.prepare(image.rgb, pixel_mm=image.pixel_mm)
         embedding = self.encode(square[None])
-        opening = ANSWER_TAG if query.reasoning == "none" else THINK_TAG
+        opening = ANSWER_OPEN if query.reasoning == "none" else THINK_OPEN
         ids, states = self._generate(embedding, query, opening, new_tokens)
         text = opening + tokenizer.decode(ids)
         mask = np.zeros((image.height, image.width), dtype=bool)
         if ids[-1] == tokenizer.seg_id:
-            text += f".{END_ANSWER_TAG}"
-            answer = _answer_states(ids, states, answer_id=tokenizer.encode(ANSWER_TAG)[0])
+            text += f".{ANSWER_CLOSE}"
+            answer = _answer_states(ids, states, answer_id=tokenizer.encode(ANSWER_OPEN)[0])
             seg = torch.zeros(1, len(answer), dtype=torch.bool, device=self._device)
             seg[0, -1] = True
             prompt = model.adapter(answer[None], answer=torch.ones_like(seg), seg=seg)

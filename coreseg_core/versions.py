@@ -208,15 +208,6 @@ def resolve_current(versions_dir: Path, default: Default) -> Path | Default:
     return folder
 
 
-def version_folder(versions_dir: Path, name: str, default: Default) -> Path | Default:
-    """Return the folder of a version, `default` for what shipped.
-
-    Raises:
-        CheckpointError: There is no such version.
-    """
-    return default if name == SHIPPED else _folder_of(Path(versions_dir), name)
-
-
 def list_versions(versions_dir: Path) -> list[dict[str, Any]]:
     """Return the manifests of all whole versions, the oldest first; one that is damaged is left out."""
     found = []

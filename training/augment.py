@@ -74,27 +74,6 @@ def random_view(
     return View(rgb=_change_greys(picture, rng, colour=modality in _FREE_TO_TURN), mask=outline[0] > 0.5)
 
 
-def shifted_view(
-    rgb: NDArray[np.uint8], mask: NDArray[np.bool_], *, shift_xy: tuple[float, float], side_px: int
-) -> View:
-    """Return the picture moved by fractions of its long side on a black canvas half again as large.
-
-    The whole picture stays visible; only its place changes. This is how the loss on shifted copies is measured.
-    """
-    height, width = mask.shape
-    long_side = max(height, width)
-    window = Window(
-        centre_xy=(width / long_side / 2 - shift_xy[0], height / long_side / 2 - shift_xy[1]),
-        size_wh=(1.5 * width / long_side, 1.5 * height / long_side),
-        angle_rad=0.0,
-        mirror=(False, False),
-    )
-    source = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float()
-    truth = torch.from_numpy(mask.astype(np.float32))[None]
-    picture, outline = _look_through(window, source, truth, torch.zeros(3), side_px)
-    return View(rgb=picture, mask=outline[0] > 0.5)
-
-
 def _draw_window(mask: NDArray[np.bool_], rng: np.random.Generator, modality: str) -> Window:
     height, width = mask.shape
     long_side = max(height, width)

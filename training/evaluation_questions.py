@@ -2,7 +2,8 @@
 
     python -m training.evaluation_questions MANIFEST --split val --seed 0 --out questions.jsonl
 
-writes a `coreseg.manifest/1` whose rows carry `query` and `probe`. Paths in it stay relative to MANIFEST's
+writes a `coreseg.manifest/1` whose rows carry `query` and `probe`, about pictures that have no near duplicate
+among those learned from. Paths in it stay relative to MANIFEST's
 folder: read it with that folder as root. The same seed writes the same file.
 """
 
@@ -94,7 +95,7 @@ def without_twins(rows: Sequence[Row], learned: Sequence[Row]) -> tuple[Row, ...
     for modality in sorted({row.modality for row in rows}):
         shown = {str(row.picture): row for row in (*rows, *learned) if row.modality == modality}
         reading = tqdm(shown.items(), desc=f"looking for twins, {modality}", leave=False)
-        looks = {picture: Look.of(load_row(row)[0]) for picture, row in reading}
+        looks = {picture: Look.of(load_row(replace(row, mask=None))[0]) for picture, row in reading}
         for pair in near_pairs(looks):
             if len(own := ours.intersection(pair)) == 1:
                 twins |= own

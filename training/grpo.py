@@ -15,7 +15,6 @@ they share the questions of a step, so their number changes nothing but rounding
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -41,7 +40,7 @@ from training.losses import cross_entropy_loss, dice_loss, iou_loss, weighted_me
 from training.processes import gathered, process_count
 from training.reference import Reference
 from training.rollouts import Group, sample_group
-from training.settings import add_settings
+from training.settings import recipe_arguments
 from training.sft import parameter_groups
 from training.start import choose_attention, require_fitting_views, stage_one_model
 from training.views import ViewStore
@@ -263,12 +262,7 @@ def development_answers(model: CoreSegModel, source: QuestionSource, config: GRP
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run GRPO from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_settings(parser)
-    parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
-    arguments = parser.parse_args(argv)
+    arguments = recipe_arguments(argv, description=__doc__)
     run(read_config(arguments.config, arguments.changes), minutes=arguments.minutes)
 
 

@@ -36,6 +36,16 @@ def add_settings(
     )
 
 
+def recipe_arguments(argv: Sequence[str] | None, *, description: str | None) -> argparse.Namespace:
+    """Return what a recipe is told on its command line: `config`, `changes` and `minutes`."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_settings(parser)
+    parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
+    return parser.parse_args(argv)
+
+
 def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None = None) -> dict[str, Any]:
     """Return the values of a YAML file with some of them changed.
 

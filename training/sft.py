@@ -15,7 +15,6 @@ A run that is killed goes on from its last checkpoint. On several processes: `ac
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +46,7 @@ from training.losses import (
     weighted_mean,
 )
 from training.samples import BatchSource, TrainingBatch
-from training.settings import add_settings, read_values
+from training.settings import read_values, recipe_arguments
 from training.start import choose_attention, require_fitting_views, starting_model
 from training.views import ViewStore, shown_rows
 from training.wording import KindMix
@@ -262,12 +261,7 @@ def _words_learned(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run SFT from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_settings(parser)
-    parser.add_argument("--minutes", type=float, help="stop after this long and save; run again to go on")
-    arguments = parser.parse_args(argv)
+    arguments = recipe_arguments(argv, description=__doc__)
     run(read_config(arguments.config, arguments.changes), minutes=arguments.minutes)
 
 

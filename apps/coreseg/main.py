@@ -40,7 +40,7 @@ from lib.names import IMAGE_EXTENSIONS
 from lib.routes.install import install
 from lib.scoring import AgreementByOutcome, DiceOfLabels
 from lib.sessions import SafeSessions
-from lib.settings import ServerSettings
+from lib.settings import ServerSettings, lie_elsewhere
 from lib.store import SafeStore
 from lib.strategies import strategies
 from lib.watch import UNWATCHED, Watch
@@ -89,7 +89,7 @@ class CoreSegApp(MONAILabelApp):
         return {kind.name: CoreSegTask(kind, tools) for kind in (QUESTION, CLICKS)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Return the ways to learn by name; none where the studies lie on another server."""
+        """Return the ways to learn by name; none where the store is MONAI Label's own."""
         if not isinstance(self._datastore, SafeStore):
             return {}
         self.trainings = Trainings(self.learning.runs_dir)
@@ -131,7 +131,7 @@ class CoreSegApp(MONAILabelApp):
     def init_datastore(self) -> Datastore:
         """Return the store: a folder that bears crashes, or one that is filled from a DICOMweb server."""
         patterns = [*settings.MONAI_LABEL_DATASTORE_FILE_EXT, *(f"*{ending}" for ending in IMAGE_EXTENSIONS)]
-        if self.studies.startswith(("http://", "https://")):
+        if lie_elsewhere(self.studies):
             if settings.MONAI_LABEL_DATASTORE:
                 return super().init_datastore()
             return open_dicomweb(
@@ -149,7 +149,7 @@ class CoreSegApp(MONAILabelApp):
         super().on_init_complete()
         if self.trainings is not None:
             self.trainings.find_again()
-        local = not self.studies.startswith(("http://", "https://"))
+        local = not lie_elsewhere(self.studies)
         if local and isinstance(self._datastore, SafeStore) and self.server_settings.import_dicom:
             import_in_background(self._datastore, Path(self.studies), limits=self.server_settings.limits)
 

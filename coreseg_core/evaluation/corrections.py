@@ -31,11 +31,6 @@ class CorrectionSplit:
     learn: tuple[Row, ...]
     held: tuple[Row, ...]
 
-    @property
-    def learned_patients(self) -> tuple[str, ...]:
-        """The patients that are trained on."""
-        return tuple(sorted({row.patient_key for row in self.learn}))
-
 
 def split_corrections(rows: Sequence[Row], *, learned: Collection[str] = ()) -> CorrectionSplit:
     """Return the corrections, split by patient in the same way each time.

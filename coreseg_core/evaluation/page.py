@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from coreseg_core import NOTICE
 from coreseg_core.evaluation.cases import Case
 from coreseg_core.evaluation.report import Report
 from coreseg_core.evaluation.tables import report_table
 
-NOTICE = "Research software, not a medical device."
 _WIDTH, _HEIGHT, _EDGE = 360, 220, 36
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }

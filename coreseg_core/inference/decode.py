@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from coreseg_core.answer import AFTER_SEG, ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from coreseg_core.errors import Cancelled
-from coreseg_core.models.chat import ANSWER_TAG, END_ANSWER_TAG, END_THINK_TAG, THINK_TAG
 from coreseg_core.models.mllm import KeyValues, LanguageModel
 from coreseg_core.models.token_steps import TokenSteps
 from coreseg_core.record import ReasoningMode
 
 REASONING_TOKENS = {"full": 128, "brief": 48, "none": 0}
 """Tokens of reasoning after which the answer is forced (with `force_tags`), for models as terse as `lite`."""
-_AFTER_SEG = f".{END_ANSWER_TAG}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ def decode_replies(
     rows = [_Row() for _ in range(n * copies)]
     forced: list[int] = []
     if options.force_tags:
-        forced = tokenizer.encode(ANSWER_TAG if options.reasoning == "none" else THINK_TAG)
+        forced = tokenizer.encode(ANSWER_OPEN if options.reasoning == "none" else THINK_OPEN)
         for row in rows:
             _append(row, forced, [0.0] * len(forced), language)
     openings = [tokenizer.question_ids(text, options.reasoning) for text in questions]
@@ -212,21 +211,21 @@ def _take(row: _Row, token: int, log_prob: float, language: LanguageModel, optio
     _append(row, [token], [log_prob], language)
     if token == tokenizer.seg_id:
         row.has_seg = row.done = True
-    elif token == tokenizer.end_id or len(row.ids) >= options.max_tokens or row.text.endswith(END_ANSWER_TAG):
+    elif token == tokenizer.end_id or len(row.ids) >= options.max_tokens or row.text.endswith(ANSWER_CLOSE):
         row.done = True
     elif options.force_tags and row.answer_start is None and not row.pending:
-        if row.text.endswith(END_THINK_TAG):
-            row.pending = tokenizer.encode(ANSWER_TAG)
+        if row.text.endswith(THINK_CLOSE):
+            row.pending = tokenizer.encode(ANSWER_OPEN)
         elif len(row.ids) >= REASONING_TOKENS[options.reasoning]:
-            row.pending = tokenizer.encode(END_THINK_TAG) + tokenizer.encode(ANSWER_TAG)
+            row.pending = tokenizer.encode(THINK_CLOSE) + tokenizer.encode(ANSWER_OPEN)
 
 
 def _append(row: _Row, ids: Sequence[int], log_probs: Sequence[float], language: LanguageModel) -> None:
     row.ids.extend(ids)
     row.log_probs.extend(log_probs)
     row.text = language.tokenizer.decode(row.ids)
-    if row.answer_start is None and row.text.endswith(ANSWER_TAG):
-        row.answer_start = len(row.ids) - len(language.tokenizer.encode(ANSWER_TAG))
+    if row.answer_start is None and row.text.endswith(ANSWER_OPEN):
+        row.answer_start = len(row.ids) - len(language.tokenizer.encode(ANSWER_OPEN))
 
 
 def _next_input(row: _Row, pad_id: int) -> int:
@@ -240,7 +239,7 @@ def _reply(row: _Row) -> Reply:
         # place later, and the last state predicts <seg>.
         start = 0 if row.answer_start is None else row.answer_start + 1
         states = torch.stack(row.states[start : len(row.ids)])
-    text = row.text + (_AFTER_SEG if row.has_seg else "")
+    text = row.text + (AFTER_SEG if row.has_seg else "")
     return Reply(
         text=text,
         ids=tuple(row.ids),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
 
+from coreseg_core.answer import ANSWER_OPEN
 from coreseg_core.errors import ModelError
 from coreseg_core.models.seg_token import SEG
 from coreseg_core.prompts import chat_messages
 from coreseg_core.record import ReasoningMode
 
-THINK_TAG, END_THINK_TAG, ANSWER_TAG, END_ANSWER_TAG = "<think>", "</think>", "<answer>", "</answer>"
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -94,7 +94,7 @@ class ChatTokenizer:
         The two are encoded apart, here and when `<answer>` is forced while decoding, so that the boundary is the
         same sequence of tokens in training and in use.
         """
-        reasoning, tag, answer = reply.partition(ANSWER_TAG)
+        reasoning, tag, answer = reply.partition(ANSWER_OPEN)
         return self.encode(reasoning), [*self.encode(tag + answer), self.end_id]
 
     def encode(self, text: str) -> list[int]:

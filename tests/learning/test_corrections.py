@@ -204,11 +204,11 @@ def test_no_patient_is_learned_from_and_judged_by() -> None:
 
 def test_a_patient_that_was_learned_from_judges_no_later_version() -> None:
     first = split_corrections(made_up(10))
-    learned = set(first.learned_patients)
+    learned = patients_of(first)[0]
     for count in (14, 30):
         split = split_corrections(made_up(count), learned=learned)
         assert not patients_of(split)[1] & learned
-        learned |= set(split.learned_patients)
+        learned = learned | patients_of(split)[0]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ VIEWS_OF_CORRECTIONS = 160
 """Views that are made of the corrections, some of each; of many corrections one each."""
 MAX_VIEWS_EACH = 8
 MAX_REPLAY = 600
-MAX_HELD = 60
 GUARD_SEED = 7_919
 """Of the phantoms that guard where no base data is named; those that are replayed have seeds below."""
 

@@ -13,6 +13,11 @@ TOKEN_VARIABLE = "CORESEG_TOKEN"
 _MIB = 1024**2
 
 
+def lie_elsewhere(studies: str) -> bool:
+    """Return whether what stands behind `--studies` is another server, not a folder."""
+    return studies.startswith(("http://", "https://"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     """Who is answered, and how much is taken on.

@@ -15,8 +15,6 @@ from slicer.i18n import tr as _
 from CORESegLib.answer_page import chip_style, chip_text
 from CORESegLib.outcomes import Chip
 
-QUIET = "color: palette(mid);"
-
 
 def section(title: str, *, open_: bool = True) -> tuple[Any, Any]:
     """Return a block that folds, and the layout inside it."""

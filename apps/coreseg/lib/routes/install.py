@@ -23,7 +23,7 @@ from lib.jobs import JobQueue
 from lib.metrics import Metrics
 from lib.quiet import keep_names_out_of_logs
 from lib.routes import answers, datastore, jobs, learning, sessions, status, stock, tasks, training, versions
-from lib.settings import ServerSettings
+from lib.settings import ServerSettings, lie_elsewhere
 from lib.stopping import end_jobs_on_signals
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -100,7 +100,7 @@ def _put_first(server: FastAPI) -> None:
     earlier = getattr(state, "coreseg_routes", [])
     others = [route for route in routes if not any(route is ours for ours in earlier)]
     routes[:] = others
-    remote = settings.MONAI_LABEL_STUDIES.startswith(("http://", "https://"))
+    remote = lie_elsewhere(settings.MONAI_LABEL_STUDIES)
     for router in ROUTERS if remote else (*ROUTERS, stock.without_dicomweb):
         server.include_router(
             router,

@@ -14,9 +14,9 @@ from monailabel.interfaces.utils.app import app_instance
 from coreseg_core.errors import InputError
 from lib.errors import as_http, spoken_errors
 from lib.jobs import Job, JobQueue
-from lib.jobs.stream import read_last_id, sse_stream
 from lib.params import read_job_request
 from lib.routes.asked import check_asked
+from lib.routes.following import follow
 
 _BODY = {
     "requestBody": {
@@ -80,13 +80,7 @@ async def events(
     """Stream what the job says, after `Last-Event-ID` if that is given; 204 where nothing is left to say."""
     log = _find(request, job_id).events
     with spoken_errors():
-        last_id = read_last_id(last_event_id)
-    left, closed = log.after(last_id)
-    if closed and not left:
-        # What tells a browser's EventSource not to come again.
-        return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(sse_stream(log, last_id), media_type="text/event-stream", headers=headers)
+        return follow(log, last_event_id)
 
 
 @router.get("/{job_id}/result", summary="Fetch the answer of a job that is done")

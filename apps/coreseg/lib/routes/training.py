@@ -10,9 +10,9 @@ from monailabel.interfaces.utils.app import app_instance
 
 from coreseg_core.errors import NotFoundError
 from lib.errors import spoken_errors
-from lib.jobs.stream import read_last_id, sse_stream
 from lib.learning.tasks import LearnFromCorrections, stats_of, task_of
 from lib.learning.trainings import Trainings
+from lib.routes.following import follow
 from lib.routes.tasks import check_known, check_params
 
 DEFAULT = "coreseg_sft"
@@ -95,13 +95,7 @@ def run_stop(run_id: str) -> dict[str, Any]:
 def events(run_id: str, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     """Stream what a training says, as `/coreseg/jobs/{job_id}/events` does; its numbers outlive the server."""
     with spoken_errors():
-        log = _trainings().events(_trainings().find(run_id))
-        last_id = read_last_id(last_event_id)
-    left, closed = log.after(last_id)
-    if closed and not left:
-        return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(sse_stream(log, last_id), media_type="text/event-stream", headers=headers)
+        return follow(_trainings().events(_trainings().find(run_id)), last_event_id)
 
 
 def _trainings() -> Trainings:
