@@ -49,7 +49,7 @@ def test_the_way_back_passes_over_versions_that_were_pruned(tmp_path: Path) -> N
     names = [publish(tmp_path, seed) for seed in range(4)]
     for name in names:
         set_current(tmp_path, name)
-    assert prune_versions(tmp_path, keep=0) == names[:2]
+    assert set(prune_versions(tmp_path, keep=0)) == set(names[:2])
     assert roll_back(tmp_path) == names[2]
     assert roll_back(tmp_path) == "v0"
     with pytest.raises(CheckpointError, match="No version answered before"):

@@ -88,6 +88,17 @@ class Writer(threading.Thread):
         self._http.post("/coreseg/jobs", json={"image": "demo_ct_liver", "params": params})
 
 
+def answered(http: httpx.Client) -> str:
+    """Return the tag of an answer that the server says it has kept."""
+    sent = {"params": json.dumps({**ASK, "slice": 10})}
+    patience_s = chosen("CORESEG_TEST_START_S", 400)
+    answer = http.post(
+        "/infer/coreseg", params={"image": "demo_ct_liver", "output": "json"}, data=sent, timeout=patience_s
+    )
+    assert answer.status_code == 200, answer.text
+    return f"coreseg-{answer.json()['record']['id']}"
+
+
 def test_killed_again_and_again_it_starts_with_a_whole_store(live: Live) -> None:
     chance, saved, starts_s = random.Random(0), set(), []
     kills = int(chosen("CORESEG_TEST_KILLS", 20))
@@ -96,7 +107,10 @@ def test_killed_again_and_again_it_starts_with_a_whole_store(live: Live) -> None
         http = live.start()
         starts_s.append(time.monotonic() - begun)
         if turn % 2:
+            # The kill falls among the reading of weights and a long question, else among short ones and their answers.
             http.post("/coreseg/jobs", json={"image": "demo_ct_liver", "params": {**ASK, "scope": "volume"}})
+        else:
+            saved.add(answered(http))
         writer = Writer(live, http, turn)
         writer.start()
         # On a busy machine the first save may take a while; the kill is to fall among saves.
@@ -120,9 +134,11 @@ def test_killed_again_and_again_it_starts_with_a_whole_store(live: Live) -> None
     for place in sessions:
         read_volume(place / "image.nii.gz")
         assert http.get(f"/session/{place.name}").status_code == 200
+    written = sum(tag.startswith("t") for tag in saved)
     answers = sum(tag.startswith("coreseg-") for tag in labels)
     print(
-        f"{kills} kills: {len(saved)} labels acknowledged, {len(labels) - answers} there, {answers} answers, "
+        f"{kills} kills: {written} labels acknowledged, {len(labels) - answers} there; "
+        f"{len(saved) - written} answers acknowledged, {answers} there; "
         f"{len(entry)} images and {len(sessions)} sessions whole; start {min(starts_s):.0f} to {max(starts_s):.0f} s"
     )
     live.end()

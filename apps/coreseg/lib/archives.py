@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from coreseg_core.errors import InputError, LimitError
 from coreseg_core.limits import Limits
@@ -66,10 +66,10 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
         yield from _zipped(archive)
         return
     with archive.open("rb") as file:
-        mode = "gz" if file.read(2) == _GZIP_MAGIC else ""
+        mode: Literal["r|gz", "r|"] = "r|gz" if file.read(2) == _GZIP_MAGIC else "r|"
     # Read as a stream: a list of members would be read, and unpacked, before any limit is judged. Not "r|*": a few
     # kilobytes of bzip2 or xz become hundreds of megabytes in one step.
-    with tarfile.open(archive, mode=f"r|{mode}", tarinfo=_Member) as tape:
+    with tarfile.open(archive, mode=mode, tarinfo=_Member) as tape:
         for member in tape:
             found = tape.extractfile(member) if member.isreg() else None
             if found is not None:

@@ -15,7 +15,7 @@ from coreseg_core.checkpoint import WEIGHTS_NAME, read_manifest
 from coreseg_core.errors import InputError, ModelError
 from coreseg_core.imaging import Volume
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
-from coreseg_core.versions import resolve_current
+from coreseg_core.versions import SHIPPED, resolve_current
 
 if TYPE_CHECKING:
     from coreseg_core.inference import SliceSegmenter
@@ -189,6 +189,27 @@ class ServedModel:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""
         segmenter = self._segmenter
         return {"preset": self.preset} if segmenter is None else dict(segmenter.model_card)
+
+    def next_card(self) -> Mapping[str, str]:
+        """Return version and, where it is a folder that was chosen, hash of the weights that answer the next question.
+
+        Raises:
+            CheckpointError: The next question could not be answered.
+        """
+        folder = resolve_current(self._versions_dir, self._weights)
+        if folder is None:
+            return {"version": SHIPPED}
+        manifest = read_manifest(folder)
+        sha256 = str(manifest["files"][WEIGHTS_NAME]["sha256"])
+        return {"version": str(manifest.get("version", SHIPPED)), "sha256": sha256}
+
+    @property
+    def device_in_use(self) -> str:
+        """Where the loaded model lies; what was chosen while none is loaded."""
+        segmenter = self._segmenter
+        if segmenter is None:
+            return self.device
+        return str(next(segmenter.answering.model.parameters()).device)
 
     @property
     def caches(self) -> Mapping[str, ByteLRU[Any]]:
