@@ -152,24 +152,26 @@ def set_current(
 
 
 def roll_back(versions_dir: Path) -> str:
-    """Return the version that answers from the next question on: the one that answered before the last change.
+    """Return the version that answers from the next question on: the last one before that is still there.
 
     Raises:
-        CheckpointError: None answered before, or what did is gone or altered.
+        CheckpointError: None answered before, or what did is altered.
     """
     versions_dir = Path(versions_dir)
     versions_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(versions_dir / _LOCK):
         now = read_current(versions_dir)
-        if not now.before:
+        # Those that were pruned since would bar the way to the ones before them for ever.
+        before = [name for name in now.before if name == SHIPPED or (versions_dir / name).is_dir()]
+        if not before:
             raise CheckpointError(
                 f"No version answered before {now.version!r}.", remedy="There is nothing to go back to."
             )
-        name = now.before[-1]
+        name = before.pop()
         digest = None
         if name != SHIPPED:
             digest = str(verify_folder(_folder_of(versions_dir, name))["digest"])
-        _write_current(versions_dir, Current(version=name, digest=digest, before=now.before[:-1]))
+        _write_current(versions_dir, Current(version=name, digest=digest, before=tuple(before)))
     return name
 
 

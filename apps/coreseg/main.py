@@ -27,6 +27,7 @@ from coreseg_core.runs import RECIPES
 from lib.batch import BatchQuestions
 from lib.batch_reports import write_reports
 from lib.dicom_folders import import_in_background
+from lib.dicomweb import DicomWebStore
 from lib.dicomweb_client import open_dicomweb
 from lib.errors import spoken_errors
 from lib.found import image_path as find_image
@@ -89,7 +90,7 @@ class CoreSegApp(MONAILabelApp):
         return {kind.name: CoreSegTask(kind, tools) for kind in (QUESTION, CLICKS)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Return the ways to learn by name; none where the store is MONAI Label's own."""
+        """Return the ways to learn by name; none over MONAI Label's own stores of other servers (XNAT, DSA)."""
         if not isinstance(self._datastore, SafeStore):
             return {}
         self.trainings = Trainings(self.learning.runs_dir)
@@ -135,7 +136,10 @@ class CoreSegApp(MONAILabelApp):
             if settings.MONAI_LABEL_DATASTORE:
                 return super().init_datastore()
             return open_dicomweb(
-                self.studies, extensions=list(dict.fromkeys(patterns)), limits=self.server_settings.limits
+                self.studies,
+                extensions=list(dict.fromkeys(patterns)),
+                limits=self.server_settings.limits,
+                silence_s=self.server_settings.dicomweb_timeout_s,
             )
         return SafeStore(
             self.studies,
@@ -152,6 +156,13 @@ class CoreSegApp(MONAILabelApp):
         local = not lie_elsewhere(self.studies)
         if local and isinstance(self._datastore, SafeStore) and self.server_settings.import_dicom:
             import_in_background(self._datastore, Path(self.studies), limits=self.server_settings.limits)
+
+    def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
+        """Return what MONAI Label adds to its answer; a reader is told where her label did not go."""
+        told: dict[str, Any] = super().on_save_label(image_id, label_id) or {}
+        if isinstance(self._datastore, DicomWebStore):
+            told["sent_to_dicomweb"] = self._datastore.sends_labels
+        return told
 
     def _load_sessions(self, load: bool = False) -> SafeSessions | None:
         if not load:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from coreseg_core.limits import Limits
 
 NRRD_MAGIC = b"NRRD"
 _MAX_HEADER_BYTES = 65_536
+_CHUNK_BYTES = _PADDING_BYTES = 1024**2
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Both formats may name another file for their voxels, which could be any file of this machine.
 _DETACHED = re.compile(
     rb"^\s*(data ?file:|ElementDataFile\s*=(?!\s*LOCAL\s*$))", re.IGNORECASE | re.MULTILINE
 )
 _LAST_META_LINE = re.compile(rb"^\s*ElementDataFile[^\n]*$", re.IGNORECASE | re.MULTILINE)
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_GZIPPED = re.compile(rb"^encoding:\s*(gzip|gz)\s*$", re.IGNORECASE | re.MULTILINE)
 _ORIENTED = re.compile(rb"^\s*(space:|TransformMatrix|Orientation|Rotation)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -62,11 +67,12 @@ def read_itk_voxels(
         limits.check_shape(shape)
         _require_readable(reader)
         geometry = VolumeGeometry((shape[0], shape[1], shape[2]), _affine_ras(reader))
+        announced = int(np.prod(shape)) * reader.GetNumberOfComponents() * _itemsize(reader)
         if expected is not None:
             geometry.assert_same(expected)
         else:
-            announced = int(np.prod(shape)) * reader.GetNumberOfComponents() * _itemsize(reader)
             limits.check_inflation(packed_bytes=packed_bytes, unpacked_bytes=announced)
+        _require_no_more(path, announced)
         image = reader.Execute()
     except RuntimeError as error:
         raise _named(error) from error
@@ -95,6 +101,39 @@ def _check_text_header(path: Path) -> None:
         raise GeometryError(
             "the header holds no orientation: left and right are unknown.",
             remedy="Export the image from its source with its orientation.",
+        )
+
+
+def _require_no_more(path: Path, announced_bytes: int) -> None:
+    """Return nothing where a gzipped NRRD holds what its header announces, give or take some padding.
+
+    ITK unpacks no more than that; but a file that holds far more is damaged, or made to harm.
+
+    Raises:
+        InputError: Much more comes out of it.
+    """
+    most = announced_bytes + _PADDING_BYTES
+    with path.open("rb") as file:
+        start = file.read(_MAX_HEADER_BYTES)
+        blank = _BLANK_LINE.search(start)
+        if blank is None or not _GZIPPED.search(start[: blank.start()].replace(b"\r", b"")):
+            return
+        file.seek(-4, 2)
+        # The length that gzip notes at the end is no proof, but spares whole files from being unpacked twice.
+        if int.from_bytes(file.read(4), "little") <= most:
+            return
+        file.seek(blank.end())
+        left = most + 1
+        try:
+            with gzip.GzipFile(fileobj=file) as stream:
+                while left and (chunk := stream.read(min(_CHUNK_BYTES, left))):
+                    left -= len(chunk)
+        except (OSError, EOFError, zlib.error):
+            # What is damaged is named when it is read.
+            return
+    if not left:
+        raise InputError(
+            "the NRRD file holds more voxels than its header announces.", remedy="Export the image again."
         )
 
 

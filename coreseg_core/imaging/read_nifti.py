@@ -78,6 +78,7 @@ def read_nifti_voxels(
             limits.check_inflation(packed_bytes=packed_bytes, unpacked_bytes=announced)
         _skip(stream, offset - int(header["sizeof_hdr"]))
         values = _values(stream, announced - offset, dtype).reshape(shape, order="F")
+        _require_end(stream)
         return _scaled(values, header), geometry
 
 
@@ -191,6 +192,18 @@ def _values(stream: IO[bytes], count: int, dtype: np.dtype[Any]) -> NDArray[Any]
             raise _truncated()
         data += chunk
     return np.frombuffer(data, dtype=dtype)
+
+
+def _require_end(stream: IO[bytes]) -> None:
+    """Return nothing where the file ends; some programs pad it, but not with a megabyte.
+
+    Raises:
+        InputError: Much more follows than the header announces, so one of them is wrong.
+    """
+    if len(stream.read(_CHUNK_BYTES)) == _CHUNK_BYTES:
+        raise InputError(
+            "the NIfTI file holds more voxels than its header announces.", remedy="Export the image again."
+        )
 
 
 def _grey_or_rgb(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ from coreseg_core.inference.answering import CACHE_BYTES, Answering
 from coreseg_core.inference.fitting import refusal
 from coreseg_core.inference.journal import KeptFindings
 from coreseg_core.inference.lesions import separate_lesions
-from coreseg_core.models.allocator import keep_freed_memory
+from coreseg_core.models.allocator import keep_freed_memory, ran_out_of_memory
 from coreseg_core.models.load import load_model
 from coreseg_core.models.preset import Preset
 from coreseg_core.prompts import clean_query
@@ -234,8 +233,11 @@ class SliceSegmenter:
             if on_token is not None:
                 on_token(images[row].index, text)
 
-        with suppress(torch.OutOfMemoryError):
+        try:
             return self._answering.answer(prepared, query, on_token=relay, should_stop=should_stop)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
         # Only here, where the exception is gone and with it the tensors that it held.
         return self._one_by_one(images, query, on_token=on_token, should_stop=should_stop)
 

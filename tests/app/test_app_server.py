@@ -43,6 +43,8 @@ def test_health_names_preset_and_versions(server: Server) -> None:
     health = server.http.get("/coreseg/health").json()
     assert health["status"] == "ok"
     assert health["model"]["preset"] == "lite"
+    assert health["model"]["next"]["version"] == "v0"
+    assert health["model"]["device"] in ("auto", "cpu")
     assert set(health["versions"]) == {"coreseg", "monailabel", "torch", "transformers"}
 
 

@@ -38,6 +38,8 @@ def test_the_next_question_is_answered_by_the_version_that_is_current_then(
 ) -> None:
     assert version_that_answers(server, tmp_path) == "v0"
     set_current(server.versions, tuned.name)
+    told = server.http.get("/coreseg/health").json()["model"]
+    assert (told["version"], told["next"]["version"]) == ("v0", tuned.name)
     assert version_that_answers(server, tmp_path) == tuned.name
     assert server.http.get("/coreseg/health").json()["model"]["version"] == tuned.name
     set_current(server.versions, "v0")
@@ -66,3 +68,4 @@ def test_a_current_version_that_is_gone_is_an_error_and_not_the_shipped_model(
     refused = server.post(query={"image": "demo_us_breast"}, params=ASK)
     assert refused.status_code == 503
     assert refused.json()["detail"]["remedy"]
+    assert server.http.get("/coreseg/health").json()["model"]["next"]["error"] == refused.json()["detail"]

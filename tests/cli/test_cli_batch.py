@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -180,6 +180,7 @@ def test_killed_in_the_middle_it_comes_to_the_same_and_looks_at_no_slice_twice(
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     before = kept(tmp_path / "killed")
+    print(f"{total} slices, killed after {before}")
     told, _ = run_batch(tmp_path / "demo", tmp_path / "killed", random_weights, *questions).communicate()
     assert f"{total - before} slices asked, {before} known" in told
     assert before >= total // 2
@@ -187,14 +188,21 @@ def test_killed_in_the_middle_it_comes_to_the_same_and_looks_at_no_slice_twice(
 
 
 @pytest.fixture
-def run_batch() -> Callable[..., subprocess.Popen[str]]:
+def run_batch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started = []
+
     def start(studies: Path, out: Path, weights: Path, *questions: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "coreseg_core.cli", *words(studies, out, weights, *questions)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=dict(os.environ)
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def kept(out: Path) -> int:

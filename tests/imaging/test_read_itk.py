@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,18 @@ def test_refuses_four_dimensions(tmp_path: Path) -> None:
     sitk.WriteImage(series, str(tmp_path / "a.mha"))
     with pytest.raises(InputError, match="dimensions"):
         read_volume(tmp_path / "a.mha")
+
+
+def test_a_gzipped_file_that_holds_more_than_it_announces_is_named(tmp_path: Path) -> None:
+    head = "NRRD0004\ntype: uint8\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
+    head += "space directions: (1,0,0) (0,1,0) (0,0,1)\nkinds: domain domain domain\nendian: little\n"
+    head += "encoding: gzip\nspace origin: (0,0,0)\n\n"
+    for lines in (head, head.replace("\n", "\r\n")):
+        for more_bytes in (0, 1000, 1024**2 + 1):
+            path = tmp_path / f"{more_bytes}.nrrd"
+            path.write_bytes(lines.encode() + gzip.compress(bytes(64 + more_bytes)))
+            if more_bytes <= 1000:
+                assert read_volume(path).voxels.shape == (4, 4, 4)
+            else:
+                with pytest.raises(InputError, match="more voxels than its header"):
+                    read_volume(path)

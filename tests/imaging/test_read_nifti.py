@@ -156,6 +156,19 @@ def test_a_gzip_bomb_is_refused_before_it_goes_off(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_holds_more_than_it_announces_is_named(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    for more_bytes in (0, 1000, 1024**2):
+        blob = header_for((4, 4, 4), np.uint8).binaryblock + bytes(4 + 64 + more_bytes)
+        path.write_bytes(gzip.compress(blob) if packed else blob)
+        if more_bytes <= 1000:
+            assert read_volume(path).voxels.shape == (4, 4, 4)
+        else:
+            with pytest.raises(InputError, match="more voxels than its header"):
+                read_volume(path)
+
+
 def test_a_file_that_lies_about_its_length_costs_only_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "short.nii"
     path.write_bytes(header_for((300, 300, 150), np.uint8).binaryblock + b"\0" * 100_000)

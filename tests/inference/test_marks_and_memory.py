@@ -43,27 +43,38 @@ def test_an_answer_with_a_mask_says_nothing_of_marks(says: Speaker) -> None:
     assert finding.reason == ""
 
 
+OF_A_GPU = torch.OutOfMemoryError("CUDA out of memory.")
+FAULTS = [
+    OF_A_GPU,
+    RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
 @contextmanager
-def memory_for(slices: int, segmenter: SliceSegmenter) -> Iterator[list[int]]:
+def memory_for(slices: int, segmenter: SliceSegmenter, fault: Exception = OF_A_GPU) -> Iterator[list[int]]:
     """Let the language model run out of memory above a number of slices, as a device does; yield what it was given."""
     given: list[int] = []
 
     def allocate(_: object, args: tuple, values: dict[str, Any]) -> None:
         given.append(len(values["inputs_embeds"]))
         if given[-1] > slices:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise fault
 
     hook = segmenter.answering.model.language.text.register_forward_pre_hook(allocate, with_kwargs=True)
     yield given
     hook.remove()
 
 
-def test_slices_that_do_not_fit_together_are_answered_alone_and_alike(says: Speaker) -> None:
+@pytest.mark.parametrize("fault", FAULTS, ids=["GPU", "CPU", "cuBLAS"])
+def test_slices_that_do_not_fit_together_are_answered_alone_and_alike(
+    says: Speaker, fault: Exception
+) -> None:
     volume, ball = ball_volume()
     segmenter, scope = says(PRESENT), Scope(2, 3, 6)
     asked = boxed_query(volume, ball, scope)
     expected = list(segmenter.segment(volume, asked, scope))
-    with memory_for(1, segmenter) as given:
+    with memory_for(1, segmenter, fault) as given:
         found = list(segmenter.segment(volume, asked, scope))
     assert max(given) > 1 and given[-1] == 1
     assert [finding.index for finding in found] == [3, 4, 5]
@@ -82,3 +93,11 @@ def test_a_slice_that_does_not_fit_alone_is_an_error_with_a_remedy_and_the_next_
     assert refused.value.http_status == 503 and refused.value.remedy
     assert all(cache.nbytes == 0 for cache in segmenter.answering.caches.values())
     assert len(list(segmenter.segment(volume, ASKED, MIDDLE))) == 1
+
+
+def test_another_fault_is_not_taken_for_want_of_memory(says: Speaker) -> None:
+    volume, _ = ball_volume()
+    segmenter = says(PRESENT)
+    fault = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with memory_for(0, segmenter, fault), pytest.raises(RuntimeError, match="shapes"):
+        list(segmenter.segment(volume, ASKED, Scope(2, 3, 6)))

@@ -120,6 +120,16 @@ def test_cancelling_what_has_ended_changes_nothing(queue: JobQueue) -> None:
     assert job.status.state == "done"
 
 
+def test_want_of_memory_is_told_and_the_next_job_begins(queue: JobQueue) -> None:
+    def work(watch: Watch) -> JobResult:
+        raise MemoryError
+
+    job = wait_for_end(queue.submit(work, kind="coreseg"))
+    assert job.status.error is not None and job.status.error.http_status == 503
+    assert "memory is too small" in job.status.error.reason and job.status.error.remedy
+    assert wait_for_end(queue.submit(lambda watch: NOTHING, kind="coreseg")).status.state == "done"
+
+
 def test_an_expected_failure_is_told_with_its_reason_and_remedy(queue: JobQueue) -> None:
     def work(watch: Watch) -> JobResult:
         raise InputError("Slice 99 is not in the image.", remedy="Count from 0.")

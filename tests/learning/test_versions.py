@@ -45,6 +45,17 @@ def test_the_way_back_leads_through_every_version_that_answered_before(tmp_path:
         roll_back(tmp_path)
 
 
+def test_the_way_back_passes_over_versions_that_were_pruned(tmp_path: Path) -> None:
+    names = [publish(tmp_path, seed) for seed in range(4)]
+    for name in names:
+        set_current(tmp_path, name)
+    assert set(prune_versions(tmp_path, keep=0)) == set(names[:2])
+    assert roll_back(tmp_path) == names[2]
+    assert roll_back(tmp_path) == "v0"
+    with pytest.raises(CheckpointError, match="No version answered before"):
+        roll_back(tmp_path)
+
+
 def test_a_version_that_waits_answers_only_in_spite_of_its_guard(tmp_path: Path) -> None:
     name = publish(tmp_path, 1, state="candidate")
     with pytest.raises(CheckpointError, match="masks are worse"):

@@ -85,4 +85,4 @@ class Live:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(chosen("CORESEG_TEST_START_S", 400))

@@ -60,18 +60,24 @@ def test_clients_that_ask_at_once_get_what_each_would_get_alone(live: Live, tmp_
         answer = take_apart(response, place)
         return answer.params, np.asarray(answer.label.voxels) > 0
 
+    begun = time.monotonic()
     alone = [ask(number, *one) for number, one in enumerate(asked)]
+    alone_s = time.monotonic() - begun
     # What was found stays in the caches; a fresh server has to find it again.
     live.end()
     http = live.start()
+    begun = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
         together = list(pool.map(lambda pair: ask(pair[0], *pair[1]), enumerate(asked)))
+    together_s = time.monotonic() - begun
+    print(
+        f"{clients} clients on {len(IMAGES)} images: {alone_s:.1f} s one by one, {together_s:.1f} s together"
+    )
     for (name, index), one, other in zip(asked, alone, together, strict=True):
         assert other[0]["record"]["image_id"] == name and other[0]["record"]["scope"]["start"] == index
         assert told(one[0]) == told(other[0])
         # Equal shapes, so bit by bit.
-        assert np.array_equal(one[1], other[1])
-        assert dice(one[1], other[1]) >= 0.999
+        assert np.array_equal(one[1], other[1]), f"Dice {dice(one[1], other[1]):.4f}"
 
 
 def test_others_are_answered_within_100_ms_during_a_request_of_20_slices(live: Live) -> None:
@@ -89,6 +95,7 @@ def test_others_are_answered_within_100_ms_during_a_request_of_20_slices(live: L
         time.sleep(0.02)
     job = http.get(f"/coreseg/jobs/{job_id}").json()
     assert job["state"] == "done" and len(job["record"]["slices"]) == 20
+    assert len(waits_s) >= 10, "too few for a percentile"
     p95_ms = 1000 * float(np.percentile(waits_s, 95))
     median_ms = 1000 * float(np.median(waits_s))
     print(f"/info/ during 20 slices: {len(waits_s)} times, median {median_ms:.0f} ms, p95 {p95_ms:.0f} ms")

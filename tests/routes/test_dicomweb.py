@@ -1,4 +1,4 @@
-"""The server over a real DICOMweb server: `tiny_pacs`, which lives in an environment of its own (`make tools`)."""
+"""The server over a real DICOMweb server (`tiny_pacs`, in an environment of its own: `make tools`), and a hung one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from socket import create_server
 
 import httpx
 import numpy as np
@@ -18,13 +21,7 @@ from living import Live, free_port
 
 from coreseg_core.imaging import Volume, VolumeGeometry, read_label, read_volume, write_dicom_series
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(
-        "CORESEG_TOOLS" not in os.environ, reason="CORESEG_TOOLS names no environment: `make tools`"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 GRID = VolumeGeometry((64, 60, 5), np.diag([-3.0, -3.0, 5.0, 1.0]))
 CONFIG = """
@@ -77,6 +74,9 @@ def fill(client: DICOMwebClient, place: Path) -> None:
         client.store_instances([pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))])
 
 
+@pytest.mark.skipif(
+    "CORESEG_TOOLS" not in os.environ, reason="CORESEG_TOOLS names no environment: `make tools`"
+)
 def test_series_are_listed_fetched_asked_and_labelled(archive: str, live: Live, tmp_path: Path) -> None:
     live.studies = archive
     live.environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "kept")}
@@ -97,11 +97,34 @@ def test_series_are_listed_fetched_asked_and_labelled(archive: str, live: Live, 
         label = kept / "labels" / f"coreseg-{record['id']}" / f"{name}.nii.gz"
         read_label(label, volume.geometry)
     label = {"label": ("label.nii.gz", label.read_bytes())}
-    assert (
-        http.put("/datastore/label", params={"image": name, "tag": "final"}, files=label).status_code == 200
-    )
+    saved = http.put("/datastore/label", params={"image": name, "tag": "final"}, files=label)
+    assert saved.status_code == 200 and saved.json()["sent_to_dicomweb"] is False
     left = {
         http.post("/activelearning/first", json={"client_id": str(number)}).json().get("id")
         for number in range(3)
     }
     assert name not in left and len(left) == 3
+    # It learns like any other; here from too little.
+    assert sorted(http.get("/info/").json()["trainers"]) == ["coreseg_grpo", "coreseg_sft"]
+    refused = http.post("/train/coreseg_sft", json={})
+    assert refused.status_code == 400 and "learn" in refused.json()["detail"]["reason"], refused.text
+    assert http.get("/proxy/dicom/qido/studies").status_code == 404
+
+
+def test_while_the_archive_is_silent_others_are_answered(live: Live, tmp_path: Path) -> None:
+    """A program that hangs still takes connections: the system does so for it."""
+    with closing(create_server(("127.0.0.1", 0))) as hung:
+        live.studies = f"http://127.0.0.1:{hung.getsockname()[1]}/dicomweb"
+        live.environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "kept")}
+        live.conf = {"dicomweb_timeout_s": "20"}
+        http = live.start()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(http.get, "/datastore/", params={"output": "all"})
+            time.sleep(2)
+            begun = time.monotonic()
+            assert http.get("/coreseg/health").status_code == 200
+            waited_s = time.monotonic() - begun
+            assert not waiting.done() and waited_s < 10
+            answer = waiting.result()
+    print(f"health of the server while its archive is silent: {1000 * waited_s:.0f} ms")
+    assert answer.status_code == 502 and "said nothing for 20 s" in answer.json()["detail"]["reason"]

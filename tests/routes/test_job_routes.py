@@ -173,6 +173,8 @@ def test_the_counters_tell_what_was_asked_and_name_nobody(server: Server) -> Non
     assert 'coreseg_outcomes_total{outcome="' in text
     assert 'coreseg_cache_hits_total{cache="embedding"}' in text
     assert 'version="present"' in text
+    assert 'coreseg_model_next{version="present"} 1' in text
+    assert "coreseg_training_running 0" in text
     assert "demo_ct" not in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import requests
 from coreseg_core.errors import InputError, SourceError
 from coreseg_core.imaging import Volume, VolumeGeometry, read_volume, write_dicom_series
 from coreseg_core.limits import Limits
-from lib.dicomweb import LOOK_S, DicomWebStore
+from lib.dicomweb import FETCH_S, LOOK_S, REST_S, DicomWebStore
 
 GRID = VolumeGeometry((9, 8, 4), np.diag([-1.5, -1.0, 3.0, 1.0]))
 
@@ -142,9 +143,55 @@ def test_after_a_start_what_is_known_and_kept_is_still_there_though_the_server_i
     with pytest.raises(SourceError):
         again.list_images()
     archive.down = False
+    clock[0] += REST_S
     assert again.list_images() == [first, *others]
     again.refresh()
     assert again.list_images() == [first, *others]
+
+
+def test_a_server_that_did_not_answer_is_not_asked_by_everybody_who_comes(
+    store: DicomWebStore, archive: Folder, clock: list[float]
+) -> None:
+    archive.down = True
+    for _ in range(3):
+        with pytest.raises(SourceError, match="did not answer as it should"):
+            store.list_images()
+    assert archive.searches == 1
+    archive.down = False
+    clock[0] += REST_S
+    assert len(store.list_images()) == 4
+
+
+def test_a_series_that_takes_too_long_is_given_up(
+    store: DicomWebStore, archive: Folder, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = store.list_images()[0]
+    send = archive.iter_series
+
+    def slowly(study_instance_uid: str, series_instance_uid: str) -> Iterator[pydicom.Dataset]:
+        for file in send(study_instance_uid, series_instance_uid):
+            clock[0] += FETCH_S * 0.6
+            yield file
+
+    monkeypatch.setattr(archive, "iter_series", slowly)
+    with pytest.raises(SourceError, match=r"After 1800 s, the limit, .* 2 objects"):
+        store.get_image_uri(name)
+    monkeypatch.undo()
+    assert read_volume(store.get_image_uri(name)).voxels.any()
+
+
+def test_whatever_a_server_sends_in_place_of_dicom_is_a_fault_of_the_server(
+    store: DicomWebStore, archive: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = store.list_images()[0]
+
+    def rubbish(study_instance_uid: str, series_instance_uid: str) -> Iterator[pydicom.Dataset]:
+        yield pydicom.dcmread(io.BytesIO(b"<html>Jane Doe</html>"))
+
+    monkeypatch.setattr(archive, "iter_series", rubbish)
+    with pytest.raises(SourceError) as fault:
+        store.get_image_uri(name)
+    assert "Jane" not in str(fault.value)
 
 
 def test_new_series_appear_and_the_server_is_not_asked_all_the_time(

@@ -49,5 +49,9 @@ def test_buckets_hold_what_is_at_most_their_bound() -> None:
     assert f'le="{BOUNDS_S[0]}"' in buckets[0] and 'le="+Inf"' in buckets[-1]
 
 
+def test_large_numbers_keep_their_digits() -> None:
+    assert list(family("x", "gauge", "Y", [({}, 1234567890.0)]))[-1] == "x 1234567890"
+
+
 def test_a_gauge_without_labels_is_a_bare_number() -> None:
     assert list(family("x", "gauge", "Y", [({}, 3.0)]))[-1] == "x 3"

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import io
 import os
-import resource
 import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from coreseg_core.errors import InputError, LimitError
+from coreseg_core.limits import Limits
 from lib.archives import unpack
 from lib.passing import passing_folder, process_folder, remove_abandoned
 from lib.sessions import SafeSessions
 from lib.uploads import save_upload
 
 HOSTILE = ["../../evil.dcm", "/etc/evil.dcm", "C:\\evil.dcm", "a/../../b.dcm", "plain.dcm", "no_ending"]
-BOUND = {"limit_bytes": 10_000, "limit_files": 20}
+BOUND = {"limit_bytes": 10_000, "limits": Limits(max_files=20)}
 
 
 def zipped(path: Path, members: dict[str, bytes]) -> Path:
@@ -72,18 +75,55 @@ def test_an_archive_that_swells_is_refused_before_it_has(tmp_path: Path, into: P
     assert sum(path.stat().st_size for path in into.iterdir()) <= 10_000
 
 
-def test_little_that_becomes_a_hundred_megabytes_is_refused_in_little_memory(
-    tmp_path: Path, into: Path
+def zeros_in_zip(path: Path, kind: int = zipfile.ZIP_DEFLATED) -> None:
+    with zipfile.ZipFile(path, "w", kind) as archive, archive.open("x", "w") as member:
+        for _ in range(64):
+            member.write(bytes(1_000_000))
+
+
+def zeros_in_tar(path: Path, packing: str = "gz", **options: int) -> None:
+    with tarfile.open(path, f"w:{packing}", **options) as archive:
+        info = tarfile.TarInfo("x")
+        info.size = 64_000_000
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+
+
+def zeros_in_name(path: Path) -> None:
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("x" * 64_000_000))
+
+
+def zeros_in_attribute(path: Path) -> None:
+    with tarfile.open(
+        path, "w:gz", format=tarfile.PAX_FORMAT, pax_headers={"note": "x" * 64_000_000}
+    ) as archive:
+        archive.addfile(tarfile.TarInfo("x"))
+
+
+BOMBS = {
+    "zip": zeros_in_zip,
+    "zip of bzip2": partial(zeros_in_zip, kind=zipfile.ZIP_BZIP2),
+    "tar.gz": zeros_in_tar,
+    "tar.bz2": partial(zeros_in_tar, packing="bz2"),
+    "tar.xz": partial(zeros_in_tar, packing="xz", preset=0),
+    "name in tar.gz": zeros_in_name,
+    "attribute in tar.gz": zeros_in_attribute,
+}
+
+
+@pytest.mark.parametrize("make", BOMBS.values(), ids=BOMBS)
+def test_little_that_becomes_64_megabytes_is_refused_in_little_memory(
+    tmp_path: Path, into: Path, make: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "sent"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x", "w") as member:
-        for _ in range(120):
-            member.write(bytes(1_000_000))
-    assert path.stat().st_size < 200_000
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(LimitError):
-        unpack(path, into, limit_bytes=100_000_000, limit_files=20)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+    make(path)
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises((InputError, LimitError)):
+        unpack(path, into, limit_bytes=100_000_000, limits=Limits())
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 48 * 10**6
     assert not list(into.iterdir())
 
 

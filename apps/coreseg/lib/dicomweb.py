@@ -1,6 +1,7 @@
 """Studies that lie on a DICOMweb server: its series are images, fetched when one is asked about and kept in a folder.
 
-Only reading is done there: labels and records stay in the folder.
+Only reading is done there: labels and records stay in the folder. No answer is waited for without end, and a server
+that gave none is left alone for a while, so that whoever asks meanwhile hears of it at once.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from threading import Lock
 from typing import Any, Protocol
 
 import requests
+import urllib3
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
 
-from coreseg_core.errors import LimitError, NotFoundError, SourceError
+from coreseg_core.errors import CoreSegError, LimitError, NotFoundError, SourceError
 from coreseg_core.imaging.series_import import import_series, series_image_name
 from coreseg_core.imaging.sidecar import modality_of_dicom_code
 from coreseg_core.limits import Limits
@@ -26,6 +28,12 @@ FILTERS: tuple[Mapping[str, Any], ...] = tuple({"Modality": code} for code in ("
 """What is searched for where nobody says otherwise."""
 LOOK_S = 30.0
 """How long a list of series counts as that of now."""
+REST_S = 10.0
+"""How long a server that did not answer is not asked for its list again."""
+SILENCE_S = 60
+"""How long a server may say nothing before it counts as gone; see `ServerSettings.dicomweb_timeout_s`."""
+FETCH_S = 1800.0
+"""How long one series may take to arrive."""
 
 _NOT_OFFERED = (400, 404, 405, 501)
 _MODALITY, _STUDY, _SERIES = "00080060", "0020000D", "0020000E"
@@ -70,9 +78,13 @@ class DicomWebStore(SafeStore):
         folder: Where images, labels and records are kept.
         filters: What is searched for, one query each; what they find is put together.
         limits: What may be read.
+        silence_s: How long the archive waits for a word of the server; for errors alone.
         clock: Seconds that only rise.
         options: Of `SafeStore`.
     """
+
+    sends_labels = False
+    """Whether labels go to the server; they stay in the folder."""
 
     def __init__(
         self,
@@ -81,15 +93,18 @@ class DicomWebStore(SafeStore):
         *,
         filters: Sequence[Mapping[str, Any]] = FILTERS,
         limits: Limits,
+        silence_s: int = SILENCE_S,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
         self._archive = archive
         self._filters = filters
         self._limits = limits
+        self._silence_s = silence_s
         self._clock = clock
         self._looked_s: float | None = None
-        self._fetching = Lock()
+        self._failed: tuple[float, SourceError] | None = None
+        self._looking, self._fetching = Lock(), Lock()
         super().__init__(str(folder), **options)
 
     def list_images(self) -> list[str]:
@@ -139,22 +154,35 @@ class DicomWebStore(SafeStore):
 
     def _look(self) -> None:
         """Bring the index up to what the server has."""
-        if self._looked_s is not None and self._clock() - self._looked_s < LOOK_S:
-            return
-        with _typed_faults():
-            found = _all_series(self._archive, self._filters)
+        with self._looking:
+            now_s = self._clock()
+            if self._looked_s is not None and now_s - self._looked_s < LOOK_S:
+                return
+            if self._failed is not None and now_s - self._failed[0] < REST_S:
+                earlier = self._failed[1]
+                raise SourceError(earlier.reason, remedy=earlier.remedy)
+            try:
+                with _typed_faults(self._silence_s):
+                    found = _all_series(self._archive, self._filters)
+                    new = dict(map(_entry_of, found))
+            except SourceError as error:
+                self._failed = (self._clock(), error)
+                raise
+            self._note(new)
+            self._looked_s, self._failed = self._clock(), None
+
+    def _note(self, series: Mapping[str, Mapping[str, Any]]) -> None:
+        """Lay what the index does not know yet into it."""
         known = self._datastore.objects
-        new = {name: info for name, info in map(_entry_of, found) if name not in known}
-        if new:
+        if new := {name: info for name, info in series.items() if name not in known}:
             with self._changing() as index:
                 for name, info in new.items():
-                    entry = ImageLabelModel(image=DataModel(info=info, ext=".nii.gz"))
+                    entry = ImageLabelModel(image=DataModel(info=dict(info), ext=".nii.gz"))
                     index.objects.setdefault(name, entry)
-        self._looked_s = self._clock()
 
     def _fetch(self, name: str, info: Mapping[str, Any]) -> None:
         with passing_folder() as place:
-            with _typed_faults():
+            with _typed_faults(self._silence_s):
                 self._save(self._archive.iter_series(info["study_uid"], info["series_uid"]), place)
             done = import_series(place, self.folder, limits=self._limits)
         if done.failed:
@@ -170,7 +198,14 @@ class DicomWebStore(SafeStore):
             index.objects[name] = entry
 
     def _save(self, instances: Iterable[Instance], place: Path) -> None:
+        begun_s = self._clock()
         for number, instance in enumerate(instances, start=1):
+            if self._clock() - begun_s > FETCH_S:
+                raise SourceError(
+                    f"After {FETCH_S:.0f} s, the limit, the DICOMweb server had sent {number} objects of the "
+                    "series and not the last one.",
+                    remedy="Ask again when it is less busy, or bring the series in with `coreseg import`.",
+                )
             if number > self._limits.max_files:
                 raise LimitError(
                     f"The series has more than {self._limits.max_files} objects.",
@@ -212,12 +247,27 @@ def _first(series: _Json, tag: str) -> str:
 
 
 @contextmanager
-def _typed_faults() -> Iterator[None]:
+def _typed_faults(silence_s: int) -> Iterator[None]:
     """Turn a server that does not answer as it should into an error of ours, which repeats nothing of it."""
     try:
         yield
-    except (requests.RequestException, OSError) as error:
+    except CoreSegError:
+        raise
+    except Exception as error:
+        # Whatever the client makes of what a foreign server sends, or of its silence.
+        if _is_silence(error):
+            raise SourceError(
+                f"The DICOMweb server said nothing for {silence_s} s, the limit (dicomweb_timeout_s).",
+                remedy="Check that it is up and not overloaded, or raise dicomweb_timeout_s.",
+            ) from error
         raise SourceError(
             f"The DICOMweb server did not answer as it should ({type(error).__name__}).",
             remedy="Check its address, and that it is up.",
         ) from error
+
+
+def _is_silence(error: Exception) -> bool:
+    # While a body is read, requests wraps the time-out of urllib3 into a ConnectionError.
+    return isinstance(error, requests.Timeout) or any(
+        isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in error.args
+    )

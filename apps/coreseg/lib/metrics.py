@@ -88,7 +88,7 @@ def family(name: str, kind: str, meaning: str, samples: Iterable[Sample]) -> Ite
     yield f"# HELP {name} {meaning}."
     yield f"# TYPE {name} {kind}"
     for labels, value in samples:
-        yield f"{name}{_shown(labels)} {value:g}"
+        yield f"{name}{_shown(labels)} {value:.10g}"
 
 
 def _histogram(name: str, meaning: str, times: Mapping[Labels, _Times]) -> Iterable[str]:

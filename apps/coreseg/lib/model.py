@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coreseg_core.checkpoint import WEIGHTS_NAME, read_manifest
-from coreseg_core.errors import InputError
+from coreseg_core.errors import InputError, ModelError
 from coreseg_core.imaging import Volume
 from coreseg_core.record import FindingRecord, Query, Scope, SliceFinding
-from coreseg_core.versions import resolve_current
+from coreseg_core.versions import SHIPPED, resolve_current
 
 if TYPE_CHECKING:
     from coreseg_core.inference import SliceSegmenter
@@ -72,23 +72,57 @@ class ServedModel:
 
         Raises:
             CheckpointError: The weights are missing or altered.
-            ModelError: The preset cannot be built.
+            ModelError: The preset cannot be built, or does not fit into memory.
         """
         with self._lock:
             folder = resolve_current(self._versions_dir, self._weights)
             if self._segmenter is None or folder != self._folder:
-                # Imported here so that the server, and every process MONAI Label starts, is up at once.
-                from coreseg_core.inference import SliceSegmenter
-
-                self._segmenter = SliceSegmenter.from_preset(
-                    self.preset,
-                    weights=folder,
-                    base=self.base,
-                    device=self._device,
-                    cache_bytes=self._cache_bytes,
-                )
+                self._segmenter = self._build(folder) or self._build_alone(folder)
                 self._folder = folder
             return self._segmenter
+
+    def _build(self, folder: Path | None) -> SliceSegmenter | None:
+        """Return the model of a weight folder, None where it does not fit into memory beside the one before it."""
+        # Imported here so that the server, and every process MONAI Label starts, is up at once.
+        from coreseg_core.inference import SliceSegmenter
+        from coreseg_core.models.allocator import ran_out_of_memory
+
+        try:
+            return SliceSegmenter.from_preset(
+                self.preset,
+                weights=folder,
+                base=self.base,
+                device=self._device,
+                cache_bytes=self._cache_bytes,
+            )
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+        return None
+
+    def _build_alone(self, folder: Path | None) -> SliceSegmenter:
+        """Return the model after giving back what the one before it held.
+
+        Raises:
+            ModelError: It does not fit either.
+        """
+        self._give_back()
+        built = self._build(folder)
+        if built is None:
+            raise ModelError(
+                "The device's memory is too small for the model beside what else it holds.",
+                remedy="Ask again when other programs have freed it, or start the server with --conf device cpu.",
+            )
+        return built
+
+    def _give_back(self) -> None:
+        """Drop the model and what the device keeps free for it."""
+        import torch
+
+        self._segmenter = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def answer(
         self,
@@ -124,14 +158,8 @@ class ServedModel:
     def unload(self) -> None:
         """Give the memory of the model back, once the question at hand is answered; the next one loads it again."""
         with self._turn, self._lock:
-            if self._segmenter is None:
-                return
-            self._segmenter = None
-            import torch
-
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            if self._segmenter is not None:
+                self._give_back()
 
     def current_sha256(self) -> str:
         """Return the hash of the weights that answer the next question, without reading them.
@@ -161,6 +189,27 @@ class ServedModel:
         """Return preset, version and hash of the loaded model, or the preset alone while none is loaded."""
         segmenter = self._segmenter
         return {"preset": self.preset} if segmenter is None else dict(segmenter.model_card)
+
+    def next_card(self) -> Mapping[str, str]:
+        """Return version and, where it is a folder that was chosen, hash of the weights that answer the next question.
+
+        Raises:
+            CheckpointError: The next question could not be answered.
+        """
+        folder = resolve_current(self._versions_dir, self._weights)
+        if folder is None:
+            return {"version": SHIPPED}
+        manifest = read_manifest(folder)
+        sha256 = str(manifest["files"][WEIGHTS_NAME]["sha256"])
+        return {"version": str(manifest.get("version", SHIPPED)), "sha256": sha256}
+
+    @property
+    def device_in_use(self) -> str:
+        """Where the loaded model lies; what was chosen while none is loaded."""
+        segmenter = self._segmenter
+        if segmenter is None:
+            return self.device
+        return str(next(segmenter.answering.model.parameters()).device)
 
     @property
     def caches(self) -> Mapping[str, ByteLRU[Any]]:

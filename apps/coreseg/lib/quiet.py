@@ -6,6 +6,7 @@ import logging
 
 # They log what clients send, names of files and images among it.
 _TALKATIVE = (
+    "dicomweb_client",
     "monailabel.datastore.local",
     "monailabel.endpoints",
     "monailabel.interfaces.app",

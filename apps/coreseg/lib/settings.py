@@ -24,7 +24,7 @@ class ServerSettings:
 
     `--conf` keys: `token` (or the environment variable `CORESEG_TOKEN`, which does not show in the list of
     processes), `queue` (places), `max_upload_mb`, `max_voxels`, `cache_mb`, `import_dicom` (`false` leaves DICOM
-    folders alone).
+    folders alone), `dicomweb_timeout_s`.
 
     Attributes:
         token: What every request must bear; None where only this machine is answered.
@@ -33,6 +33,7 @@ class ServerSettings:
         limits: What may be read.
         cache_bytes: What each of the model's two caches holds at most.
         import_dicom: Whether series in folders of the studies are brought in at the start.
+        dicomweb_timeout_s: How long a DICOMweb server may say nothing before it counts as gone.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -41,6 +42,7 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
     cache_bytes: int = 512 * _MIB
     import_dicom: bool = True
+    dicomweb_timeout_s: int = 60
 
     @classmethod
     def read(cls, conf: Mapping[str, str], environment: Mapping[str, str]) -> ServerSettings:
@@ -66,6 +68,7 @@ class ServerSettings:
             limits=Limits(max_voxels=_number(conf, "max_voxels", whole.limits.max_voxels)),
             cache_bytes=_number(conf, "cache_mb", whole.cache_bytes // _MIB) * _MIB,
             import_dicom=_flag(conf, "import_dicom", whole.import_dicom),
+            dicomweb_timeout_s=_number(conf, "dicomweb_timeout_s", whole.dicomweb_timeout_s),
         )
 
 

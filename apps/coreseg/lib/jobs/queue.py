@@ -9,7 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
 
-from coreseg_core.errors import BusyError, Cancelled, CoreSegError, InputError, InternalError, NotFoundError
+from coreseg_core.errors import (
+    BusyError,
+    Cancelled,
+    CoreSegError,
+    InputError,
+    InternalError,
+    ModelError,
+    NotFoundError,
+)
 from lib.errors import where
 from lib.jobs.job import Job, Work
 
@@ -172,6 +180,13 @@ class JobQueue:
             job.fail(error, state="cancelled")
         except CoreSegError as error:
             job.fail(error)
+        except MemoryError:
+            job.fail(
+                ModelError(
+                    "This machine's memory is too small for the image beside what else it holds.",
+                    remedy="Ask again when other programs have freed it, or about a smaller image.",
+                )
+            )
         except Exception as error:
             # The queue outlives whatever a job runs into. The message may quote what was asked: the kind must do.
             _log.error("A job of kind %s failed: %s", job.kind, where(error))

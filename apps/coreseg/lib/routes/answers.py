@@ -12,8 +12,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.background import BackgroundTasks
 from fastapi.concurrency import run_in_threadpool
-from monailabel.datastore.dicom import DICOMWebDatastore
-from monailabel.datastore.utils.convert import nifti_to_dicom_seg
 from monailabel.endpoints.infer import ResultType, send_response
 from monailabel.interfaces.utils.app import app_instance
 
@@ -57,7 +55,7 @@ async def infer(
         raise as_http(job.status.error)
     # Nobody else knows this job: once its answer is sent, it and its label file go.
     background_tasks.add_task(queue.forget, job)
-    return await run_in_threadpool(_respond, job, asked, output, background_tasks)
+    return await run_in_threadpool(_respond, job, output, background_tasks)
 
 
 def _read(
@@ -78,33 +76,23 @@ def _read(
             "The models of this server take no label file.", remedy="Send the request without `label`."
         )
     if output == ResultType.dicom_seg:
-        _check_dicom_seg(image, values)
+        raise no_dicom_seg()
     sent_along = save_upload(file.file, file.filename, folder=place) if file is not None else None
     return check_asked(model=model, image=image, session_id=session_id, params=values, sent_along=sent_along)
 
 
-def _respond(job: Job, asked: Asked, output: ResultType | None, background_tasks: BackgroundTasks) -> Any:
+def _respond(job: Job, output: ResultType | None, background_tasks: BackgroundTasks) -> Any:
     """Return the answer in the form that was asked for; its label file goes once it is sent."""
     result = job.status.result
     assert result is not None
     answer = dict(result.answer)
     store = app_instance().datastore()
-    if output == ResultType.dicom_seg:
-        source = _without_extension(store.get_image_uri(asked.image))
-        answer["dicom_seg"] = nifti_to_dicom_seg(
-            source, answer["file"], asked.params["label_info"], use_itk=True
-        )
     return send_response(store, answer, output, background_tasks)
 
 
-def _check_dicom_seg(image: str, params: dict[str, Any]) -> None:
-    if not isinstance(app_instance().datastore(), DICOMWebDatastore) or not image:
-        raise InputError(
-            "DICOM SEG is made for images of a DICOMweb server only.", remedy="Ask for `output=image`."
-        )
-    if not params.get("label_info"):
-        raise InputError("DICOM SEG needs `label_info` in `params`.", remedy="Name the labels there.")
-
-
-def _without_extension(path: str) -> str:
-    return next((path.removesuffix(end) for end in (".nii.gz", ".nii", ".nrrd") if path.endswith(end)), path)
+def no_dicom_seg() -> InputError:
+    """Return the error of a client that wants its answer as DICOM SEG."""
+    return InputError(
+        "This server makes no DICOM SEG and sends none to a DICOMweb server.",
+        remedy="Ask for `output=image`; 3D Slicer exports a segmentation as DICOM SEG.",
+    )

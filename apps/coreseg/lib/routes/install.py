@@ -22,8 +22,20 @@ from lib.guard import Guard
 from lib.jobs import JobQueue
 from lib.metrics import Metrics
 from lib.quiet import keep_names_out_of_logs
-from lib.routes import answers, datastore, jobs, learning, sessions, status, stock, tasks, training, versions
-from lib.settings import ServerSettings, lie_elsewhere
+from lib.routes import (
+    answers,
+    datastore,
+    jobs,
+    learning,
+    reading,
+    sessions,
+    status,
+    stock,
+    tasks,
+    training,
+    versions,
+)
+from lib.settings import ServerSettings
 from lib.stopping import end_jobs_on_signals
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -33,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     learning.router,
     answers.router,
     datastore.router,
+    reading.router,
     sessions.router,
     jobs.router,
     status.router,
@@ -100,8 +113,7 @@ def _put_first(server: FastAPI) -> None:
     earlier = getattr(state, "coreseg_routes", [])
     others = [route for route in routes if not any(route is ours for ours in earlier)]
     routes[:] = others
-    remote = lie_elsewhere(settings.MONAI_LABEL_STUDIES)
-    for router in ROUTERS if remote else (*ROUTERS, stock.without_dicomweb):
+    for router in ROUTERS:
         server.include_router(
             router,
             prefix=settings.MONAI_LABEL_API_STR,

@@ -15,6 +15,7 @@ from coreseg_core.errors import InputError
 from lib.errors import as_http, spoken_errors
 from lib.jobs import Job, JobQueue
 from lib.params import read_job_request
+from lib.routes.answers import no_dicom_seg
 from lib.routes.asked import check_asked
 from lib.routes.following import follow
 
@@ -93,7 +94,7 @@ def result(request: Request, job_id: str, output: ResultType | None = None) -> A
         if status.result is None:
             raise InputError(f"The job is {status.state}, not done.", remedy="Wait for its event `done`.")
         if output == ResultType.dicom_seg:
-            raise InputError("A job gives no DICOM SEG.", remedy="Ask with POST /infer/{model}.")
+            raise no_dicom_seg()
     # MONAI Label would remove the file after sending it; here it stays until the job is forgotten.
     return send_response(app_instance().datastore(), dict(status.result.answer), output, BackgroundTasks())
 

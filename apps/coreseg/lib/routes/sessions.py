@@ -83,7 +83,7 @@ def _receive(files: list[UploadFile], folder: Path, *, uncompress: bool, chosen:
             raise InputError(f"{len(files)} archives.", remedy="Send one archive at a time.")
         packed = folder / "packed"
         copy_at_most(files[0].file, packed, limit_bytes=None)
-        unpack(packed, series, limit_bytes=chosen.max_upload_bytes, limit_files=chosen.limits.max_files)
+        unpack(packed, series, limit_bytes=chosen.max_upload_bytes, limits=chosen.limits)
         packed.unlink()
     else:
         for number, file in enumerate(files, start=1):

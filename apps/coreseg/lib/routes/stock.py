@@ -21,7 +21,6 @@ MAX_LOG_LINES = 10_000
 CHECK_SUMS = ("SHA256", "SHA512", "MD5")
 
 router = APIRouter()
-without_dicomweb = APIRouter()
 
 
 @router.put("/model/{model}", tags=["Model"], summary="Refused: weights come by versions")
@@ -98,12 +97,12 @@ async def read_gpu() -> Any:
     return await logs.gpu_info()
 
 
-@without_dicomweb.get("/proxy/dicom/{place:path}", include_in_schema=False)
-@without_dicomweb.post("/proxy/dicom/{place:path}", include_in_schema=False)
+@router.get("/proxy/dicom/{place:path}", include_in_schema=False)
+@router.post("/proxy/dicom/{place:path}", include_in_schema=False)
 def refuse_proxy(place: str) -> None:
-    """Refuse: there is no DICOMweb server behind this one."""
+    """Refuse: MONAI Label's own would write to a DICOMweb server, wait for it without end, and tell it our token."""
     with spoken_errors():
         raise NotFoundError(
-            "The studies of this server lie in a folder, not on a DICOMweb server.",
-            remedy="Start it with the address of one as --studies.",
+            "This server passes nothing on to a DICOMweb server.",
+            remedy="Ask that one itself; GET /datastore/?output=all lists its series that can be asked about here.",
         )

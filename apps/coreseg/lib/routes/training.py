@@ -103,7 +103,7 @@ def _trainings() -> Trainings:
     if trainings is None:
         with spoken_errors():
             raise NotFoundError(
-                "This server does not learn: its studies lie on another server.",
-                remedy="Start it with a folder as --studies.",
+                "This server does not learn: its studies lie in a store of MONAI Label's own (XNAT or DSA).",
+                remedy="Start it with a folder, or the address of a DICOMweb server, as --studies.",
             )
     return trainings
