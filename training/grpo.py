@@ -57,6 +57,7 @@ def run(config: GRPOConfig, *, minutes: float | None = None) -> None:
     require_fitting_views(preset, train, development)
     rows = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     model = stage_one_model(preset, start=config.start, base=config.base, folder=config.out)
+    model.mask_prompt = config.mask_prompt or model.mask_prompt
     fold_updates(model.language.text)
     choose_attention(model)
     learner = GroupLearner(
