@@ -10,7 +10,7 @@ from tiny_core_seg import TOKENIZER, tiny_core_seg
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.grpo_cost import StepShape, head_flops, step_cost, text_flops, vision_flops
-from benchmarks.grpo_time import measure, random_model
+from benchmarks.grpo_time import PER_ANSWER, SHARED, count_operations, measure, random_model, table
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.completions import Prompt, completion_states
 from coreseg_core.models.mllm import sequence_positions
@@ -63,5 +63,18 @@ def test_sharing_picture_and_question_saves_at_least_three_fifths_on_the_3b_mode
 
 
 def test_both_ways_of_a_group_are_timed_and_sharing_is_the_quicker_one() -> None:
-    times = measure(random_model(), answers=4, tokens=6, repeats=1)
-    assert times["shared"].best_ms < times["answer by answer"].best_ms
+    model = random_model()
+    times = measure(model, answers=4, tokens=6, repeats=1)
+    assert times[SHARED].best_ms < times[PER_ANSWER].best_ms
+    counted = count_operations(model, answers=4, tokens=6)
+    assert counted[SHARED] < counted[PER_ANSWER]
+    printed = table(counted, times)
+    assert f"| {counted[PER_ANSWER] / counted[SHARED]:.2f} |" in printed
+
+
+def test_operations_of_a_group_are_counted_wherever_they_are_done() -> None:
+    """Twice the answers are twice the work of going answer by answer: roll-outs, passes and masks are all counted."""
+    model = random_model()
+    one, two = (count_operations(model, answers=answers, tokens=6) for answers in (1, 2))
+    assert two[PER_ANSWER] == 2 * one[PER_ANSWER]
+    assert one[SHARED] < two[SHARED] < 2 * one[SHARED]
