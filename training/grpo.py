@@ -70,6 +70,11 @@ def run(config: GRPOConfig, *, minutes: float | None = None) -> None:
     loop = TrainingLoop(
         learner, parameter_groups(model, config.learning_rates), config=config.loop, folder=config.out
     )
+    if loop.sharded:
+        raise InputError(
+            "Roll-outs need the whole model on every card, and its frozen weights lie in shards.",
+            remedy="Launch GRPO with training/configs/accelerate/multi_gpu.yaml.",
+        )
     drawn = partial(question_source, rows=rows, config=config)
     asked, held_out = drawn(train), drawn(development)
     loop.run(
