@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,16 @@ import sharded_run
 import torch
 import toy
 import yaml
+from accelerate import Accelerator
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from torch import nn
 
 from coreseg_core.checkpoint import load_weights
+from coreseg_core.errors import InputError
+from training.loop import LoopConfig, TrainingLoop
 from training.sft import Learner
 from training.sharding import kept_whole, whole_weights
 
@@ -81,6 +85,18 @@ def test_what_is_trained_stays_whole_and_no_frozen_layer_does() -> None:
     ]
     assert layers
     assert not [p for p in layers if id(p) in whole]
+
+
+def test_an_engine_that_takes_the_steps_itself_is_refused_with_what_to_launch_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.DEEPSPEED)
+    model = nn.Linear(2, 2)
+    with pytest.raises(InputError, match="DeepSpeed") as refused:
+        TrainingLoop(model, [{"params": model.parameters()}], config=LoopConfig(steps=1), folder=tmp_path)
+    named = re.findall(r"\w+\.yaml", refused.value.remedy)
+    assert named
+    assert set(named) <= {path.name for path in LAUNCHES}
 
 
 def test_a_model_without_shards_is_left_alone() -> None:
