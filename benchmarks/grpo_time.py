@@ -10,11 +10,12 @@ trainers: see `benchmarks.grpo_cost`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clock import Times, time_in_turns
 from coreseg_core.inference.decode import DecodeOptions, decode_replies
@@ -26,6 +27,7 @@ from coreseg_core.models.mllm import sequence_positions
 from coreseg_core.models.preset import load_preset
 
 QUESTION = "Is there a liver tumor?"
+PER_ANSWER, SHARED = "answer by answer", "shared"
 
 
 class GroupBench:
@@ -100,11 +102,36 @@ class GroupBench:
         self._model.zero_grad(set_to_none=True)
 
 
+def count_operations(model: CoreSegModel, *, answers: int, tokens: int) -> dict[str, int]:
+    """Return the floating-point operations of both ways, backward passes included, as torch counts them."""
+    group = GroupBench(model, answers=answers, tokens=tokens)
+    counted = {}
+    for name, run in ((PER_ANSWER, group.per_answer), (SHARED, group.shared)):
+        with FlopCounterMode(display=False) as counter:
+            run()
+        counted[name] = int(counter.get_total_flops())
+    return counted
+
+
+def table(operations: Mapping[str, int], times: Mapping[str, Times]) -> str:
+    """Return both ways as Markdown, and how many times less the shared one takes of each."""
+    rows = {
+        "operations, GFLOP": {name: count / 1e9 for name, count in operations.items()},
+        "best time, ms": {name: one.best_ms for name, one in times.items()},
+        "median time, ms": {name: one.median_ms for name, one in times.items()},
+    }
+    lines = [f"| one group on `lite` | {PER_ANSWER} | {SHARED} | ratio |", "|---|---:|---:|---:|"]
+    for title, values in rows.items():
+        first, second = values[PER_ANSWER], values[SHARED]
+        lines.append(f"| {title} | {first:.1f} | {second:.1f} | {first / second:.2f} |")
+    return "\n".join(lines)
+
+
 def measure(model: CoreSegModel, *, answers: int, tokens: int, repeats: int) -> dict[str, Times]:
     """Return the times of both ways, run in turns."""
     group = GroupBench(model, answers=answers, tokens=tokens)
     times = time_in_turns([group.per_answer, group.shared], repeats=repeats, device=torch.device("cpu"))
-    return dict(zip(("answer by answer", "shared"), times, strict=True))
+    return dict(zip((PER_ANSWER, SHARED), times, strict=True))
 
 
 def random_model() -> CoreSegModel:
@@ -127,13 +154,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    times = measure(
-        random_model(), answers=arguments.answers, tokens=arguments.tokens, repeats=arguments.repeats
-    )
-    for name, seconds in times.items():
-        print(f"{name}: best {seconds.best_ms:.0f} ms, median {seconds.median_ms:.0f} ms")
-    best = [seconds.best_ms for seconds in times.values()]
-    print(f"{best[0] / best[1]:.2f} times less time")
+    model, sizes = random_model(), {"answers": arguments.answers, "tokens": arguments.tokens}
+    operations = count_operations(model, **sizes)
+    print(table(operations, measure(model, **sizes, repeats=arguments.repeats)))
 
 
 if __name__ == "__main__":

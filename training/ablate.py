@@ -33,10 +33,17 @@ VARIANTS: Mapping[str, Change] = {
     "plain-dice": lambda config: replace(config, rewards=replace(config.rewards, mask_kind="dice")),
     "no-dice-ce": lambda config: replace(config, mask_weights=dict.fromkeys(config.mask_weights, 0.0)),
     "dice-ce-stops-at-adapter": lambda config: replace(config, mask_gradient=False),
+    "seg-alone": lambda config: replace(config, mask_prompt="seg"),
+    "pooled-answer": lambda config: replace(config, mask_prompt="pooled"),
+    "no-adapter": lambda config: replace(config, mask_prompt="boxes"),
     "no-kl": lambda config: replace(config, policy=replace(config.policy, beta=0.0)),
 }
-"""What each variant leaves out. `sft-only`, the model of stage 1 itself, stands in the table without a run."""
+"""What each variant leaves out. `seg-alone`, `pooled-answer` and `no-adapter` (the segmenter draws the boxes that the
+answer writes) change what the segmenter is prompted with, from the weights that stage 1 learned otherwise. `sft-only`,
+the model of stage 1 itself, stands in the table without a run."""
 
+OTHER_PROMPTS = {"seg-alone", "pooled-answer", "no-adapter"}
+_BEFORE = "Dice before"
 # Rewards are not compared between variants: they are what varies.
 _COLUMNS = {
     "dev/seg/dice": "Dice",
@@ -96,15 +103,19 @@ def ablate(
 
 
 def _write_table(names: Sequence[str], out: Path, *, steps: int) -> None:
-    begun = next((scores for name in names if (scores := scores_at(out / name, 0)) is not None), None)
-    found = {START: begun, **{name: scores_at(out / name, steps) for name in names}}
+    begun = {name: scores_at(out / name, 0) for name in names}
+    # A variant that prompts the segmenter in another way begins otherwise than stage 1 ended.
+    whole = [scores for name, scores in begun.items() if name not in OTHER_PROMPTS and scores is not None]
+    found = {START: whole[0] if whole else None, **{name: scores_at(out / name, steps) for name in names}}
+    before = {START: found[START], **begun}
     table = {
-        name: {title: scores.get(key) for key, title in _COLUMNS.items()}
+        name: {_BEFORE: (before[name] or {}).get("dev/seg/dice")}
+        | {title: scores.get(key) for key, title in _COLUMNS.items()}
         for name, scores in found.items()
         if scores is not None
     }
     rows = [[name, *(number(value) for value in scores.values())] for name, scores in table.items()]
-    text = markdown_table(["left out", *_COLUMNS.values()], rows)
+    text = markdown_table(["left out", _BEFORE, *_COLUMNS.values()], rows)
     replace_file(out / "table.md", f"{text}\n".encode())
     replace_file(out / "table.json", json.dumps(table, indent=2).encode())
 

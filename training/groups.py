@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from coreseg_core.models.completions import Prompt, completion_states, token_log_probs
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import LanguageModel, sequence_positions
-from training.rollouts import Group, view_tensors
+from training.rollouts import Group, view_tensors, written_boxes
 from training.samples import square_mask
 
 Watch = Callable[[str, Tensor], None]
@@ -32,6 +32,7 @@ class GroupBatch:
         embedding: (1, C, H, W) of the segmenter.
         frame: (1, 3, h, w) of 0..1 for a vision tower of the language model's own, or None.
         mask: (1, side, side) the true lesions at the pitch of the mask logits.
+        boxes: Of each answer (k, 4), as it wrote them, xyxy in pixels of the mask logits.
     """
 
     prompt: Prompt
@@ -42,6 +43,7 @@ class GroupBatch:
     embedding: Tensor
     frame: Tensor | None
     mask: Tensor
+    boxes: tuple[Tensor, ...]
 
     @property
     def with_mask(self) -> Tensor:
@@ -105,6 +107,7 @@ def group_batch(
         embedding=embedding,
         frame=frame,
         mask=torch.from_numpy(square_mask(asked.view.mask, side_px))[None],
+        boxes=tuple(written_boxes(reply, asked) for reply in replies),
     )
 
 
@@ -134,9 +137,13 @@ class GroupLearner(nn.Module):
             _report_gradient(for_masks, "masks", watch)
         log_probs, entropy = self._log_probs(batch, for_words)
         rows = batch.with_mask
-        prompts = self.model.adapter(for_masks[rows], answer=batch.answer[rows], seg=batch.seg[rows])
-        embeddings = batch.embedding.expand(len(rows), -1, -1, -1)
-        mask_logits, predicted_iou = self.model.segmenter.decode(embeddings, prompts)
+        mask_logits, predicted_iou = self.model.masks(
+            batch.embedding.expand(len(rows), -1, -1, -1),
+            for_masks[rows],
+            answer=batch.answer[rows],
+            seg=batch.seg[rows],
+            boxes=[batch.boxes[row] for row in rows.tolist()],
+        )
         return GroupOutput(
             log_probs=log_probs, entropy=entropy, mask_logits=mask_logits, predicted_iou=predicted_iou
         )

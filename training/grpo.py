@@ -56,6 +56,7 @@ def run(config: GRPOConfig, *, minutes: float | None = None) -> None:
     require_fitting_views(preset, train, development)
     rows = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     model = stage_one_model(preset, start=config.start, base=config.base, folder=config.out)
+    model.mask_prompt = config.mask_prompt or model.mask_prompt
     fold_updates(model.language.text)
     choose_attention(model)
     learner = GroupLearner(
@@ -68,6 +69,11 @@ def run(config: GRPOConfig, *, minutes: float | None = None) -> None:
     loop = TrainingLoop(
         learner, parameter_groups(model, config.learning_rates), config=config.loop, folder=config.out
     )
+    if loop.sharded:
+        raise InputError(
+            "Roll-outs need the whole model on every card, and its frozen weights lie in shards.",
+            remedy="Launch GRPO with training/configs/accelerate/multi_gpu.yaml.",
+        )
     drawn = partial(question_source, rows=rows, config=config)
     asked, held_out = drawn(train), drawn(development)
     loop.run(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coreseg_core.errors import InputError
+from coreseg_core.models.mask_prompts import MaskPrompt, require_mask_prompt
 from coreseg_core.models.preset import Preset, load_preset
 from training.grpo_math import PolicyLossConfig
 from training.loop import LoopConfig
@@ -43,6 +44,8 @@ class GRPOConfig:
         learned_masks: Of a group's masks at most so many are learned, all by default: they are of one view, so a few
             teach nearly what all do, and the mask decoder is what a step of a small language model costs.
         mask_gradient: Whether what the masks teach goes on into the language model, or stops at the adapter.
+        mask_prompt: What the segmenter is prompted with (`coreseg_core.models.mask_prompts`); by default what stage 1
+            was trained with.
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
         loop: Length and pace; `together` is how many steps learn from the same answers.
     """
@@ -69,10 +72,13 @@ class GRPOConfig:
     mask_weights: Mapping[str, float]
     learned_masks: int | None = None
     mask_gradient: bool = True
+    mask_prompt: MaskPrompt | None = None
     learning_rates: Mapping[str, float]
     loop: LoopConfig
 
     def __post_init__(self) -> None:
+        if self.mask_prompt is not None:
+            require_mask_prompt(self.mask_prompt)
         if self.answers < 2 or self.temperature <= 0:
             raise InputError(
                 f"Groups of {self.answers} answers at temperature {self.temperature} cannot differ in worth.",

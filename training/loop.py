@@ -19,12 +19,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from coreseg_core.checkpoint import load_weights, save_weights
+from coreseg_core.errors import InputError
 from training.devices import on_device
+from training.sharding import kept_whole, mean_gradients, whole_weights
 
 AVERAGE_PREFIX = "average."
 _OPTIMIZER, _MODEL = "optimizer.", "model."
@@ -100,6 +102,7 @@ class TrainingLoop:
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_share)
         self._raw_optimizer, self._schedule = optimizer, schedule
+        self._prepare_launch(model)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self._average = {name: p.detach().clone() for name, p in self._parameters.items()}
 
@@ -125,7 +128,7 @@ class TrainingLoop:
         started = time.monotonic()
         self._resume()
         if evaluate_first and self.step == 0:
-            self._log_scores(evaluate())
+            self._log_scores(self._evaluated(evaluate))
         with closing(_Ahead(batch, count=self.config.steps * self.config.accumulate)) as ahead:
             self._run(ahead, losses, evaluate, until=None if until_s is None else started + until_s)
 
@@ -150,7 +153,7 @@ class TrainingLoop:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items() if "/" not in name})
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 with self.averaged():
-                    self._log_scores(evaluate())
+                    self._log_scores(self._evaluated(evaluate))
             between = self.step % self.config.together == 0
             late = between and until is not None and time.monotonic() > until
             due = between and self.step % self.config.save_every == 0
@@ -158,6 +161,25 @@ class TrainingLoop:
                 self._save()
             if late:
                 return
+
+    @property
+    def sharded(self) -> bool:
+        """Whether frozen weights lie in shards over the processes."""
+        return self.accelerator.distributed_type == DistributedType.FSDP
+
+    def _prepare_launch(self, model: nn.Module) -> None:
+        """Tell FSDP what stays whole, and refuse an engine that would take the steps of this loop."""
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            raise InputError(
+                "DeepSpeed takes backward passes and steps of its own, which this loop takes itself.",
+                remedy="Launch with training/configs/accelerate/fsdp.yaml or multi_gpu.yaml.",
+            )
+        if self.sharded:
+            self.accelerator.state.fsdp_plugin.ignored_modules = kept_whole(model)
+
+    def _evaluated(self, evaluate: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
+        with whole_weights(self.model):
+            return evaluate()
 
     def averaged(self) -> _Swapped:
         """Return a context in which the model has its averaged weights."""
@@ -193,6 +215,8 @@ class TrainingLoop:
                     plain = float(value.detach() if isinstance(value, Tensor) else value)
                     sums[name] = sums.get(name, 0.0) + plain / self.config.accumulate
         sums = self._over_processes(sums)
+        if self.sharded:
+            mean_gradients(self._parameters.values())
         norm = self.accelerator.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
         self.optimizer.step()
         self._schedule.step()

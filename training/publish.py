@@ -22,6 +22,7 @@ import torch
 from coreseg_core.checkpoint import load_weights, read_manifest, save_weights
 from coreseg_core.errors import CheckpointError
 from coreseg_core.models.base_files import TOKENIZER_NAME
+from coreseg_core.models.load import MASK_PROMPT_FACT
 from coreseg_core.models.lora import stacked_updates
 from training.grpo_config import GRPOConfig
 from training.loop import AVERAGE_PREFIX
@@ -78,10 +79,24 @@ def _lesson_of(config: Config, *, step: int) -> dict[str, Any]:
     """Return which recipe it was, what it went on from, and how many dialogues it learned from."""
     if isinstance(config, SFTConfig):
         dialogues = step * config.batch_size * config.loop.accumulate
-        return {"parent": None, "recipe": "training.sft", "dialogues": dialogues}
-    parent = read_manifest(config.start)["files"]["weights.safetensors"]["sha256"]
-    dialogues = step // config.loop.together * config.questions * config.answers
-    return {"parent": parent, "recipe": "training.grpo", "dialogues": dialogues}
+        return {
+            "parent": None,
+            "recipe": "training.sft",
+            "dialogues": dialogues,
+            **_prompted(config.mask_prompt),
+        }
+    begun = read_manifest(config.start)
+    return {
+        "parent": begun["files"]["weights.safetensors"]["sha256"],
+        "recipe": "training.grpo",
+        "dialogues": step // config.loop.together * config.questions * config.answers,
+        **_prompted(config.mask_prompt or begun.get(MASK_PROMPT_FACT, "attended")),
+    }
+
+
+def _prompted(name: str) -> dict[str, str]:
+    """Return what the manifest says of another mask prompt than the usual one."""
+    return {} if name == "attended" else {MASK_PROMPT_FACT: name}
 
 
 def base_of(config: Config, *, run: Path, out: Path) -> dict[str, dict[str, str]]:

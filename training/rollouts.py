@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coreseg_core.answer import ANSWER_CLOSE
+from coreseg_core.answer import ANSWER_CLOSE, parse
 from coreseg_core.evaluation.metrics import Mask
+from coreseg_core.imaging import boxes_to_native
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
 from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.coreseg import CoreSegModel
 from training.asking import Asked
 from training.rewards import RewardConfig, RewardTerms, answer_reward
+from training.samples import box_tensor
 from training.views import EmbeddedView
 
 
@@ -85,7 +87,7 @@ def sample_group(
         reasoning=asked.mode, force_tags=False, max_tokens=max_tokens, temperature=temperature
     )
     replies = decode_replies(language, prefix, asked.question, options, copies=size, generator=generator)
-    masks = _masks(model, embedding, replies, asked.view)
+    masks = _masks(model, embedding, replies, asked)
     model.train(was_training)
     # What was cast to a lower precision here has no gradient and must not be found again by what is trained next.
     torch.clear_autocast_cache()
@@ -111,8 +113,15 @@ def view_tensors(view: EmbeddedView) -> tuple[Tensor, Tensor | None]:
     return embedding, torch.from_numpy(view.frame.copy()).permute(2, 0, 1)[None].float() / 255
 
 
+def written_boxes(reply: Reply, asked: Asked) -> Tensor:
+    """Return the boxes (k, 4) that an answer writes, xyxy in pixels of the mask logits."""
+    height, width = asked.view.mask.shape
+    boxes = parse(reply.text).boxes_xyxy_px
+    return box_tensor(boxes_to_native(boxes, (width, height), asked.frame_wh))
+
+
 def _masks(
-    model: CoreSegModel, embedding: Tensor, replies: tuple[Reply, ...], view: EmbeddedView
+    model: CoreSegModel, embedding: Tensor, replies: tuple[Reply, ...], asked: Asked
 ) -> list[Mask | None]:
     """Return the mask (h, w) of each reply with `<seg>`, all decoded in one go."""
     states = {number: reply.answer_states for number, reply in enumerate(replies)}
@@ -123,9 +132,15 @@ def _masks(
     padded = torch.nn.utils.rnn.pad_sequence(list(drawn.values()), batch_first=True)
     lengths = torch.tensor([len(found) for found in drawn.values()], device=padded.device)[:, None]
     places = torch.arange(padded.shape[1], device=padded.device)[None]
-    prompts = model.adapter(padded, answer=places < lengths, seg=places == lengths - 1)
-    logits, _ = model.segmenter.decode(embedding.expand(len(drawn), -1, -1, -1), prompts)
-    height, width = view.mask.shape
+    boxes = [written_boxes(replies[number], asked).to(padded.device) for number in drawn]
+    logits, _ = model.masks(
+        embedding.expand(len(drawn), -1, -1, -1),
+        padded,
+        answer=places < lengths,
+        seg=places == lengths - 1,
+        boxes=boxes,
+    )
+    height, width = asked.view.mask.shape
     for number, found in zip(drawn, (logits > 0).cpu().numpy(), strict=True):
         masks[number] = found[:height, :width]
     return masks

@@ -18,7 +18,7 @@ from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.coreseg import TeacherBatch
 from coreseg_core.models.mllm import sequence_positions
 from coreseg_core.models.preset import FrameSpec
-from coreseg_core.record import REASONING_MODES, ReasoningMode
+from coreseg_core.record import REASONING_MODES, Box, ReasoningMode
 from training.described import Described, DescribedBatch, described_batch
 from training.shown import Size, frame_size_of
 from training.views import EmbeddedView, ViewStore, shown_rows
@@ -156,6 +156,8 @@ def collate(
         seg=padded([row.seg for row in rows], 0).bool(),
         embeddings=embeddings.float(),
         frames=_frames(views),
+        # The right reply writes the true boxes, and these lie at the pitch of the mask logits already.
+        boxes=tuple(box_tensor(boxes(view.mask)) for view in views),
     )
     masks = torch.from_numpy(np.stack([square_mask(view.mask, side_px) for view in views]))
     return TrainingBatch(
@@ -277,6 +279,11 @@ def square_mask(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float32]:
     square = np.zeros((side_px, side_px), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
     return square
+
+
+def box_tensor(boxes_xyxy_px: Sequence[Box]) -> Tensor:
+    """Return boxes as a tensor (k, 4)."""
+    return torch.tensor(boxes_xyxy_px, dtype=torch.float32).reshape(-1, 4)
 
 
 def _frames(views: Sequence[EmbeddedView]) -> Tensor | None:

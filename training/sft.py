@@ -30,6 +30,7 @@ from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.coreseg import CoreSegModel, TeacherOutput
 from coreseg_core.models.load import lay_over
+from coreseg_core.models.mask_prompts import MaskPrompt, require_mask_prompt
 from coreseg_core.models.preset import Preset, load_preset
 from training.curves import draw_curves
 from training.described import Described, described_losses
@@ -76,6 +77,7 @@ class SFTConfig:
         loop: Length and pace.
         words: The stage on described pictures alone that comes first, or None.
         start: Published weight folder to begin from, or None for a random start.
+        mask_prompt: What the segmenter is prompted with (`coreseg_core.models.mask_prompts`).
     """
 
     preset: str | Preset
@@ -95,6 +97,10 @@ class SFTConfig:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000))
     words: WordsConfig | None = None
     start: Path | None = None
+    mask_prompt: MaskPrompt = "attended"
+
+    def __post_init__(self) -> None:
+        require_mask_prompt(self.mask_prompt)
 
     @property
     def model_preset(self) -> Preset:
@@ -208,6 +214,7 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
     rows: dict[str, Row] = {row.id: row for manifest in config.manifests for row in read_manifest(manifest)}
     if config.start is not None:
         lay_over(model, load_weights(config.start)[0])
+    model.mask_prompt = config.mask_prompt
     choose_attention(model)
     started = time.monotonic()
     if not _words_learned(config, model, store, rows, minutes):

@@ -30,9 +30,9 @@ from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
 from coreseg_core.inference.fitting import misreading
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
-from coreseg_core.models.segmenter import SquareView, pad_tokens
+from coreseg_core.models.segmenter import SquareView
 from coreseg_core.models.visual_tokens import resize_frame
-from coreseg_core.record import Query, SliceFinding
+from coreseg_core.record import Box, Query, SliceFinding
 
 UNCERTAIN_BELOW = 0.1
 """A mask trusted less than this is reported as `uncertain`: could not tell, never "no lesion"."""
@@ -193,9 +193,9 @@ class Answering:
         parsed = parse(reply.text)
         if reply.answer_states is None and query.prompts.empty:
             return self._denial(prepared, reply, parsed)
-        mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, query)
         native_wh = (prepared.image.width, prepared.image.height)
         boxes = boxes_to_native(parsed.boxes_xyxy_px, prepared.frame_wh, native_wh)
+        mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, boxes, query)
         agreement = box_mask_iou(boxes, mask)
         confidence = mask_confidence(predicted_iou, agreement)
         facts = measure(mask, prepared.image.rgb)
@@ -238,7 +238,12 @@ class Answering:
         )
 
     def _mask(
-        self, prepared: PreparedSlice, embedding: Tensor, answer_states: Tensor | None, query: Query
+        self,
+        prepared: PreparedSlice,
+        embedding: Tensor,
+        answer_states: Tensor | None,
+        boxes: Sequence[Box],
+        query: Query,
     ) -> tuple[np.ndarray, float]:
         """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate.
 
@@ -246,13 +251,24 @@ class Answering:
         that nothing is seen, since a reader who clicks a lesion wants it outlined.
         """
         self.counts.mask_decodes += 1
-        tokens = [self.model.segmenter.reader_tokens(query.prompts, prepared.view)]
-        if answer_states is not None:
+        segmenter = self.model.segmenter
+        marks = segmenter.reader_tokens(query.prompts, prepared.view)
+        written = prepared.view.boxes_at_mask_pitch(boxes, mask_side_px=segmenter.mask_side_px)
+        # A model that draws the boxes of its answers has said nothing without one.
+        silent = self.model.mask_prompt == "boxes" and not boxes and not query.prompts.empty
+        if answer_states is None or silent:
+            logits, predicted_iou = segmenter.decode(embedding, marks)
+        else:
             seg = torch.zeros(1, len(answer_states), dtype=torch.bool, device=answer_states.device)
             seg[0, -1] = True
-            semantic = self.model.adapter(answer_states[None], answer=torch.ones_like(seg), seg=seg)
-            tokens.insert(0, semantic)
-        logits, predicted_iou = self.model.segmenter.decode(embedding, pad_tokens([torch.cat(tokens, 1)]))
+            logits, predicted_iou = self.model.masks(
+                embedding,
+                answer_states[None],
+                answer=torch.ones_like(seg),
+                seg=seg,
+                boxes=[written.to(embedding.device)],
+                reader=marks,
+            )
         native = prepared.view.logits_to_native(logits)[0]
         return (native > 0).cpu().numpy(), float(predicted_iou[0])
 

@@ -2,7 +2,7 @@
 
 CORE-Seg (arXiv 2603.05911) names its two blocks ResMLP and attention pooling. Here k learned queries attend over the
 ResMLP'd states of the answer tokens, with the state that predicts `<seg>` favoured by a learned bias, so that the pool
-starts as a reading of `<seg>` alone. `queries=1` with `seg_only=True` is that reading itself, the ablation.
+starts as a reading of `<seg>` alone. What else it can be given to read: `coreseg_core.models.mask_prompts`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class SemanticPromptAdapter(nn.Module):
         queries: Number k of prompt tokens.
         hidden_dim: Width inside the ResMLP.
         heads: Attention heads of the pool.
-        seg_only: Read the `<seg>` state alone.
     """
 
     def __init__(
@@ -49,11 +48,9 @@ class SemanticPromptAdapter(nn.Module):
         queries: int,
         hidden_dim: int,
         heads: int,
-        seg_only: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.seg_only = seg_only
         self.res_mlp = ResMLP(state_dim, hidden_dim=hidden_dim, out_dim=prompt_dim)
         self.queries = nn.Parameter(torch.randn(queries, prompt_dim) * prompt_dim**-0.5)
         self.key = nn.Linear(prompt_dim, prompt_dim)
@@ -70,7 +67,7 @@ class SemanticPromptAdapter(nn.Module):
             seg: (n, L) bool, True at the one state of each row that predicts `<seg>`.
         """
         n, length, _ = states.shape
-        allowed = seg if self.seg_only else answer | seg
+        allowed = answer | seg
         # The language model may run in bfloat16; the adapter is trained and stays in float32.
         features = self.res_mlp(states.to(self.queries.dtype))
         key = self._split(self.key(features))

@@ -24,6 +24,7 @@ from coreseg_core.models.adapter import SemanticPromptAdapter
 from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.lite_medsam import build_lite_medsam
+from coreseg_core.models.mask_prompts import MaskPrompt
 from coreseg_core.models.mllm import LanguageModel
 from coreseg_core.models.preset import LanguageSpec, LoraSpec, Preset, VisualSpec
 from coreseg_core.models.sam import build_sam, published_sizes
@@ -40,7 +41,7 @@ def build_coreseg(
     encoder_dtype: torch.dtype = torch.float32,
     language_dtype: torch.dtype = torch.float32,
     initialise: bool = True,
-    seg_only: bool = False,
+    mask_prompt: MaskPrompt = "attended",
 ) -> CoreSegModel:
     """Return a model of a preset with random trained parts; the segmenter has its published weights if packaged.
 
@@ -51,7 +52,7 @@ def build_coreseg(
         language_dtype: Of the language model and its vision tower; what is trained beside a frozen one (low-rank
             updates, `<seg>`, adapter, mask decoder) stays float32.
         initialise: False leaves language model and tower as memory was found, because `base_weights` fills them.
-        seg_only: Let the adapter read the `<seg>` state alone (ablation).
+        mask_prompt: What the segmenter is prompted with.
     """
     segmenter = build_segmenter(preset, encoder_dtype=encoder_dtype)
     language = build_language(
@@ -68,9 +69,10 @@ def build_coreseg(
         queries=preset.adapter.queries,
         hidden_dim=preset.adapter.hidden_dim,
         heads=preset.adapter.heads,
-        seg_only=seg_only,
     )
-    return CoreSegModel(preset, language=language, adapter=adapter, segmenter=segmenter)
+    return CoreSegModel(
+        preset, language=language, adapter=adapter, segmenter=segmenter, mask_prompt=mask_prompt
+    )
 
 
 def build_segmenter(preset: Preset, *, encoder_dtype: torch.dtype = torch.float32) -> SamSegmenter:

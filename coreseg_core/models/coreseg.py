@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coreseg_core.models.adapter import SemanticPromptAdapter
+from coreseg_core.models.mask_prompts import MaskPrompt, draw_boxes, read_states
 from coreseg_core.models.mllm import LanguageModel
 from coreseg_core.models.preset import Preset
 from coreseg_core.models.segmenter import SamSegmenter
@@ -27,6 +29,7 @@ class TeacherBatch:
         seg: (n, L) bool, True on the state that predicts `<seg>`; all False for an answer without a mask.
         embeddings: (n, C, H, W) of the segmenter.
         frames: (n, 3, h, w) of 0..1 for a vision tower of the language model's own, or None.
+        boxes: Of each answer (k, 4), xyxy in pixels of the mask logits; for a model that draws them.
     """
 
     ids: Tensor
@@ -37,6 +40,7 @@ class TeacherBatch:
     seg: Tensor
     embeddings: Tensor
     frames: Tensor | None = None
+    boxes: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,7 @@ class CoreSegModel(nn.Module):
         language: Qwen2.5-VL with `<seg>`.
         adapter: From states to prompt tokens.
         segmenter: SAM family; its encoder is frozen.
+        mask_prompt: What the segmenter is prompted with; may be changed, all weights stay what they are.
     """
 
     def __init__(
@@ -75,12 +80,14 @@ class CoreSegModel(nn.Module):
         language: LanguageModel,
         adapter: SemanticPromptAdapter,
         segmenter: SamSegmenter,
+        mask_prompt: MaskPrompt = "attended",
     ) -> None:
         super().__init__()
         self.preset = preset
         self.language = language
         self.adapter = adapter
         self.segmenter = segmenter
+        self.mask_prompt = mask_prompt
 
     @property
     def device(self) -> torch.device:
@@ -94,8 +101,13 @@ class CoreSegModel(nn.Module):
         embedded = language.embed_with_picture(batch.ids, picture)
         states = language.states(embedded, positions=batch.positions, mask=batch.real.long())
         rows = batch.seg.any(dim=1).nonzero()[:, 0]
-        prompts = self.adapter(states[rows], answer=batch.answer[rows], seg=batch.seg[rows])
-        mask_logits, predicted_iou = self.segmenter.decode(batch.embeddings[rows], prompts)
+        mask_logits, predicted_iou = self.masks(
+            batch.embeddings[rows],
+            states[rows],
+            answer=batch.answer[rows],
+            seg=batch.seg[rows],
+            boxes=[batch.boxes[row] for row in rows.tolist()] if batch.boxes else (),
+        )
         return TeacherOutput(
             token_losses=self.token_losses(states, batch.ids, batch.target),
             picture=picture,
@@ -103,6 +115,34 @@ class CoreSegModel(nn.Module):
             mask_logits=mask_logits,
             predicted_iou=predicted_iou,
         )
+
+    def masks(
+        self,
+        embeddings: Tensor,
+        states: Tensor,
+        *,
+        answer: Tensor,
+        seg: Tensor,
+        boxes: Sequence[Tensor] = (),
+        reader: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return mask logits (n, 4H, 4W) of answers that wrote `<seg>`, and the segmenter's estimate of IoU (n,).
+
+        Args:
+            embeddings: (n, C, H, W) of the segmenter.
+            states: (n, L, d) hidden states of the last layer.
+            answer: (n, L) bool, True where a state belongs to the answer.
+            seg: (n, L) bool, True at the one state of each row that predicts `<seg>`.
+            boxes: What each answer wrote, (k, 4), xyxy in pixels of the mask logits; read by `boxes` alone.
+            reader: (n, r, C) tokens of the reader's own marks, laid beside.
+        """
+        if self.mask_prompt == "boxes":
+            return draw_boxes(self.segmenter, embeddings, boxes, reader=reader)
+        read, among, favoured = read_states(self.mask_prompt, states, answer=answer, seg=seg)
+        prompts = self.adapter(read, answer=among, seg=favoured)
+        if reader is not None:
+            prompts = torch.cat([prompts, reader.to(prompts.dtype)], dim=1)
+        return self.segmenter.decode(embeddings, prompts)
 
     def token_losses(self, states: Tensor, ids: Tensor, target: Tensor) -> Tensor:
         """Return (n, L - 1) cross-entropies of ids (n, L); logits are made for the written tokens only."""

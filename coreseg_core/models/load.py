@@ -23,8 +23,12 @@ from coreseg_core.models.build import (
 )
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.lora import with_rank_of
+from coreseg_core.models.mask_prompts import require_mask_prompt
 from coreseg_core.models.preset import Preset, load_preset
 from coreseg_core.models.segmenter import SamSegmenter
+
+MASK_PROMPT_FACT = "mask_prompt"
+"""Where a manifest says what the segmenter is prompted with, of weights that were trained in another way than usual."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def load_model(
     spec = with_rank_of(spec, tensors)
     model = _model_beneath(spec, folder, manifest, base=base, device=device)
     lay_over(model, tensors)
+    model.mask_prompt = require_mask_prompt(manifest.get(MASK_PROMPT_FACT, model.mask_prompt))
     sha256 = str(manifest["files"]["weights.safetensors"]["sha256"])
     version = str(manifest.get("version", "v0"))
     return LoadedModel(model=model.to(torch.device(device)).eval(), version=version, sha256=sha256)

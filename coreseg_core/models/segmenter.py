@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from coreseg_core.record import ReaderPrompts
+from coreseg_core.record import Box, ReaderPrompts
 
 Normalisation = Literal["minmax", "imagenet"]
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -41,6 +41,14 @@ class SquareView:
     def scale_yx(self) -> tuple[float, float]:
         """Square pixels per native pixel, down and across."""
         return self.valid_hw[0] / self.native_hw[0], self.valid_hw[1] / self.native_hw[1]
+
+    def boxes_at_mask_pitch(self, boxes_xyxy_px: Sequence[Box], *, mask_side_px: int) -> Tensor:
+        """Return boxes of the native slice as (k, 4) in pixels of mask logits (mask_side_px, mask_side_px)."""
+        scale_y, scale_x = (scale * mask_side_px / self.side_px for scale in self.scale_yx)
+        scaled = [
+            [x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y] for x0, y0, x1, y1 in boxes_xyxy_px
+        ]
+        return torch.tensor(scaled).reshape(-1, 4)
 
     def logits_to_native(self, logits: Tensor) -> Tensor:
         """Return mask logits (n, side', side') brought to the native slice, (n, h, w), bilinear."""
@@ -163,6 +171,12 @@ class SamSegmenter(nn.Module):
             )
         tokens.extend(self.prompt_encoder(points=None, boxes=box, masks=None)[0] for box in boxes)
         return torch.cat(tokens, dim=1)
+
+    def box_tokens(self, boxes_xyxy: Tensor) -> Tensor:
+        """Return the prompt encoder's tokens (k, 2, C) of boxes (k, 4), xyxy in pixels of the square input."""
+        # The prompt encoder counts from the centre of the first pixel, boxes here from its corner.
+        tokens: Tensor = self.prompt_encoder(points=None, boxes=boxes_xyxy - 0.5, masks=None)[0]
+        return tokens
 
     def decode(self, embeddings: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Return one mask a slice for its own prompt.

@@ -10,7 +10,7 @@ from tiny_core_seg import TOKENIZER, tiny_core_seg
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.grpo_cost import StepShape, head_flops, step_cost, text_flops, vision_flops
-from benchmarks.grpo_time import GroupBench, measure, random_model
+from benchmarks.grpo_time import PER_ANSWER, SHARED, count_operations, measure, random_model, table
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.completions import Prompt, completion_states
 from coreseg_core.models.mllm import sequence_positions
@@ -62,17 +62,19 @@ def test_sharing_picture_and_question_saves_at_least_three_fifths_on_the_3b_mode
     assert step_cost(preset, alone, shared=False).training == step_cost(preset, alone, shared=True).training
 
 
-def test_sharing_halves_the_operations_of_the_very_code_that_is_timed() -> None:
-    group = GroupBench(random_model(), answers=8, tokens=6)
-    counted = []
-    for way in (group.per_answer, group.shared):
-        with FlopCounterMode(display=False) as counter:
-            way()
-        counted.append(counter.get_total_flops())
-    assert counted[0] > 2 * counted[1]
+def test_both_ways_of_a_group_are_timed_and_sharing_does_less() -> None:
+    model = random_model()
+    times = measure(model, answers=4, tokens=6, repeats=1)
+    assert set(times) == {SHARED, PER_ANSWER}
+    counted = count_operations(model, answers=4, tokens=6)
+    assert counted[SHARED] < counted[PER_ANSWER]
+    printed = table(counted, times)
+    assert f"| {counted[PER_ANSWER] / counted[SHARED]:.2f} |" in printed
 
 
-def test_both_ways_of_a_group_are_timed() -> None:
-    times = measure(random_model(), answers=2, tokens=4, repeats=1)
-    assert list(times) == ["answer by answer", "shared"]
-    assert min(seconds.best_ms for seconds in times.values()) > 0
+def test_operations_of_a_group_are_counted_wherever_they_are_done() -> None:
+    """Twice the answers are twice the work of going answer by answer: roll-outs, passes and masks are all counted."""
+    model = random_model()
+    one, two = (count_operations(model, answers=answers, tokens=6) for answers in (1, 2))
+    assert two[PER_ANSWER] == 2 * one[PER_ANSWER]
+    assert one[SHARED] < two[SHARED] < 2 * one[SHARED]

@@ -20,10 +20,11 @@ from training.dataset.chat import ChatServer, Refused, ServerPlan
 from training.journal import LineJournal
 from training.peers.answerer import Asker
 from training.peers.asking import asker
-from training.peers.config import PeerConfig, read_peer
+from training.peers.config import SEG_STATE, PeerConfig, read_peer
 from training.peers.formats import READERS, Marked, read_pixels, read_seg_zero, read_thousandths
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs" / "peers").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "training" / "configs" / "peers").glob("*.yaml"))
+CONFIGS = [path for path in SHIPPED if read_peer(path).answer != SEG_STATE]
 WRITTEN: dict[str, Callable[[tuple[int, int, int, int], tuple[int, int]], str]] = {
     "Qwen2.5-VL-72B": lambda box, wh: f'```json\n[{{"bbox_2d": {list(box)}, "label": "polyp"}}]\n```',
     "InternVL3-8B": lambda box, wh: f"The polyp <box>[{thousandths(box, wh)}]</box>.",

@@ -165,3 +165,17 @@ def test_a_record_of_an_answer_says_nothing_of_the_patient_but_the_series(says: 
         *("schema", "id", "image_id", "query", "scope", "model", "outcome", "slices", "lesions", "created"),
         "series_uid",
     }
+
+
+def test_a_model_that_draws_its_own_boxes_draws_nothing_without_one_but_what_the_reader_marks(
+    says: Speaker,
+) -> None:
+    volume, ball = ball_volume()
+    speaker = says(PRESENT)
+    speaker.answering.model.mask_prompt = "boxes"
+    silent = only(speaker.segment(volume, Query("liver tumor", "none"), SLICE))
+    assert silent.outcome == "uncertain"
+    assert not silent.mask.any()
+    marked = only(speaker.segment(volume, boxed_query(volume, ball, SLICE), SLICE))
+    truth = extract_slice(volume, 2, 4).voxels_to_mask(ball[:, :, 4])
+    assert dice(marked.mask, truth) > 0.8

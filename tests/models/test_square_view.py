@@ -106,3 +106,28 @@ def test_any_slice_fits_the_square_and_comes_back_in_its_size(
     logits = torch.ones(2, SIDE // 4, SIDE // 4)
     assert view.logits_to_native(logits).shape == (2, *hw)
     assert (view.logits_to_native(logits) > 0).all()
+
+
+@pytest.mark.parametrize(("native_hw", "pixel_mm"), CASES)
+def test_a_box_of_a_slice_lies_at_the_pitch_of_the_mask_logits_where_its_mask_comes_from(
+    segmenter: SamSegmenter, native_hw: tuple[int, int], pixel_mm: tuple[float, float]
+) -> None:
+    height, width = native_hw
+    box = (width // 4, height // 3, width - width // 8, height - height // 5)
+    _, view = segmenter.prepare(np.zeros((*native_hw, 3), np.uint8), pixel_mm=pixel_mm)
+    side = segmenter.mask_side_px
+    found = view.boxes_at_mask_pitch([box], mask_side_px=side)
+    assert found.shape == (1, 4)
+    x0, y0, x1, y1 = found[0].tolist()
+    # How much of each pixel of the logits the box covers, drawn and brought back.
+    along_x, along_y = (
+        (torch.arange(1, side + 1).clamp(max=high) - torch.arange(side).clamp(min=low)).clamp(0, 1)
+        for low, high in ((x0, x1), (y0, y1))
+    )
+    native = view.logits_to_native((along_y[:, None] * along_x - 0.5)[None])[0].numpy() > 0
+    truth = np.zeros(native_hw, bool)
+    truth[box[1] : box[3], box[0] : box[2]] = True
+    centre, came = (np.argwhere(m).mean(axis=0) for m in (truth, native))
+    # Within a pixel of the logits, whichever way the slice is squeezed.
+    assert np.all(np.abs(centre - came) < (SIDE / side) / np.array(view.scale_yx) + 1e-6)
+    assert view.boxes_at_mask_pitch([], mask_side_px=side).shape == (0, 4)

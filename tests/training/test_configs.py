@@ -70,3 +70,10 @@ def test_a_value_of_a_file_can_be_changed_for_one_run() -> None:
 def test_a_change_that_cannot_be_made_is_refused(change: str) -> None:
     with pytest.raises(InputError):
         read_config(GRPO_CONFIGS[0], [change])
+
+
+@pytest.mark.parametrize("path", [CONFIGS[-1], GRPO_CONFIGS[-1]], ids=lambda path: path.name)
+def test_what_prompts_the_segmenter_is_chosen_by_one_word_in_either_stage(path: Path) -> None:
+    assert read_config(path, ["mask_prompt=pooled"]).mask_prompt == "pooled"
+    with pytest.raises(InputError, match="telepathy"):
+        read_config(path, ["mask_prompt=telepathy"])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coreseg_core.checkpoint import load_weights
 from coreseg_core.models.coreseg import CoreSegModel
+from coreseg_core.models.mask_prompts import MASK_PROMPTS, MaskPrompt
 from coreseg_core.models.mllm import sequence_positions
 from training.asking import Asked, QuestionSource
 from training.groups import GroupBatch, GroupLearner, group_batch
@@ -249,8 +250,12 @@ def test_reading_the_prompt_once_gives_the_gradients_of_reading_it_with_every_an
     _assert_same(found[0][1], found[1][1])
 
 
-def test_the_pass_with_gradients_sees_the_probabilities_and_masks_of_the_roll_outs() -> None:
+@pytest.mark.parametrize("mask_prompt", MASK_PROMPTS)
+def test_the_pass_with_gradients_sees_the_probabilities_and_masks_of_the_roll_outs(
+    mask_prompt: MaskPrompt,
+) -> None:
     model = toy.taught_model()
+    model.mask_prompt = mask_prompt
     group = _mixed_group(model)
     batch = _batch(model, group)
     output = _learner(model)(batch)

@@ -114,7 +114,7 @@ def test_recipe_goes_on_from_stage_1_and_what_it_publishes_answers_like_the_run(
 ) -> None:
     monkeypatch.delenv(BASE_VARIABLE, raising=False)
     monkeypatch.chdir(place)
-    config = _config(place, tmp_path / "run")
+    config = replace(_config(place, tmp_path / "run"), mask_prompt="pooled")
     run(config)
     lines = [json.loads(line) for line in (config.out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "reward" in line] == [1, 2]
@@ -133,6 +133,7 @@ def test_recipe_goes_on_from_stage_1_and_what_it_publishes_answers_like_the_run(
     assert tensors[name].shape[0] == 2 * start[name].shape[0]
     # Eight random words earn the same whatever they are, so nothing was learned: both stages must say what one said.
     published, stage_one = (load_model(PRESET, weights=weights).model for weights in (out, config.start))
+    assert (published.mask_prompt, stage_one.mask_prompt) == ("pooled", "attended")
     torch.testing.assert_close(_log_probs(published), _log_probs(stage_one), rtol=2e-2, atol=2e-2)
 
 
@@ -147,16 +148,18 @@ def test_ablations_differ_in_one_thing_and_the_grid_goes_on_where_it_stopped(
         changed = [
             field.name for field in fields(one) if getattr(one, field.name) != getattr(full, field.name)
         ]
-        assert set(changed) - {"out"} <= {"rewards", "policy", "mask_weights", "mask_gradient"}
+        assert set(changed) - {"out"} <= {"rewards", "policy", "mask_weights", "mask_gradient", "mask_prompt"}
         assert len(changed) == (0 if name == "full" else 2)
-    with pytest.raises(InputError, match="no variant 'no-adapter'"):
-        variant(config, "no-adapter", steps=1, out=tmp_path)
-    assert not ablate(config, ["full", "no-kl"], steps=1, out=tmp_path, minutes=1e-9)
-    assert ablate(config, ["full", "no-kl"], steps=1, out=tmp_path)
+    with pytest.raises(InputError, match="no variant 'no-words'"):
+        variant(config, "no-words", steps=1, out=tmp_path)
+    assert not ablate(config, ["no-adapter", "full"], steps=1, out=tmp_path, minutes=1e-9)
+    assert ablate(config, ["no-adapter", "full"], steps=1, out=tmp_path)
     table = json.loads((tmp_path / "table.json").read_text())
-    assert list(table) == ["sft-only", "full", "no-kl"]
+    assert list(table) == ["sft-only", "no-adapter", "full"]
+    # What stage 1 is worth is told of a run that prompts the segmenter as stage 1 did.
+    assert table["sft-only"]["Dice before"] == table["full"]["Dice before"]
     written = (tmp_path / "full" / "log.jsonl").read_bytes()
-    assert ablate(config, ["full", "no-kl"], steps=1, out=tmp_path)
+    assert ablate(config, ["no-adapter", "full"], steps=1, out=tmp_path)
     assert (tmp_path / "full" / "log.jsonl").read_bytes() == written
 
 

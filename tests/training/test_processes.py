@@ -32,7 +32,10 @@ def test_two_processes_log_and_learn_what_one_does(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     toy_run.train(tmp_path / "one")
     torch.set_num_threads(threads)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    # "Several cards" starts several processes, which find no card and talk through gloo on the processor.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--main_process_port", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, toy_run.__file__, str(tmp_path / "two")],

@@ -242,6 +242,9 @@ def test_what_a_run_stands_on_is_told_without_a_path_of_this_machine(
 def test_every_tensor_of_a_batch_goes_to_the_device(place: Path) -> None:
     model, _ = build_on_base(tiny_core_seg(), base=place / BASE)
     batch = on_device(_source(place, model).batch(0), torch.device("meta"))
-    tensors = [batch.masks, batch.token_masks, batch.weights, *vars(batch.teacher).values()]
+    teacher = {**vars(batch.teacher)}
+    boxes = teacher.pop("boxes")
+    assert len(boxes) == len(batch.kinds)
+    tensors = [batch.masks, batch.token_masks, batch.weights, *teacher.values(), *boxes]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert batch.kinds

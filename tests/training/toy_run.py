@@ -1,6 +1,6 @@
 """Trains the toy in a folder: what several processes are started with, and one.
 
-python -m torch.distributed.run --nproc_per_node 2 tests/training/toy_run.py FOLDER
+accelerate launch --multi_gpu --num_processes 2 tests/training/toy_run.py FOLDER
 """
 
 from __future__ import annotations

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from coreseg_core.cli.program import BAD_REQUEST, error_text
 from coreseg_core.cli.progress import progress_bar
-from coreseg_core.errors import CoreSegError
+from coreseg_core.errors import CoreSegError, InputError
 from coreseg_core.evaluation import Report, asks_of, evaluate, read_manifest, report_table, spread
 from coreseg_core.evaluation.answers import write_answers
 from coreseg_core.evaluation.published import published_table
+from coreseg_core.evaluation.run import Answerer
+from coreseg_core.models.image_text import load_image_text
+from coreseg_core.models.lisa import load_lisa
 from coreseg_core.models.load import published_segmenter
 from coreseg_core.models.preset import PRESETS, load_preset
 from training.baselines.boxes import BoxSegmenter
@@ -21,12 +24,13 @@ from training.dataset.chat import ChatServer, ServerPlan
 from training.journal import LineJournal
 from training.peers import __doc__ as description
 from training.peers.answerer import BoxAnswerer
-from training.peers.asking import asker
-from training.peers.config import read_peer
+from training.peers.asking import asker, local_asker
+from training.peers.config import SEG_STATE, PeerConfig, read_peer
+from training.peers.lisa_answerer import LisaAnswerer
 
 
 def evaluate_peer(arguments: argparse.Namespace) -> Report:
-    """Return the report on a system that a server serves.
+    """Return the report on a system that a server serves, or that lies in a folder.
 
     Raises:
         CoreSegError: A file cannot be read.
@@ -39,8 +43,38 @@ def evaluate_peer(arguments: argparse.Namespace) -> Report:
     ]
     asks = asks_of(rows, seed=arguments.seed)
     asks = asks if arguments.limit is None else spread(asks, pictures=arguments.limit)
-    segmenter = published_segmenter(load_preset(arguments.segmenter), base=arguments.base)
-    plan = ServerPlan(
+    answerer = _answerer(arguments, config)
+    with progress_bar("asking", unit="picture") as show:
+        report = evaluate(answerer, asks, progress=show, seed=arguments.seed)
+    write_answers(arguments.answers, report.scores)
+    if arguments.out is not None:
+        report.write_json(arguments.out)
+    return report
+
+
+def _answerer(arguments: argparse.Namespace, config: PeerConfig) -> Answerer:
+    """Return what asks a system where it is: behind a server, or in a folder on this machine."""
+    if config.answer == SEG_STATE:
+        if arguments.weights is None:
+            raise InputError(
+                f"{config.name} draws from states, which no server gives.",
+                remedy="Name a folder with its weights as --weights.",
+            )
+        lisa = load_lisa(arguments.weights, sizes=config.sam_sizes, device=arguments.device)
+        return LisaAnswerer(lisa, config)
+    path = arguments.answers.with_name(f"{arguments.answers.stem}_replies.jsonl")
+    replies = LineJournal(path, what="cache of replies")
+    if arguments.weights is None:
+        ask = asker(ChatServer(_server_plan(arguments, config), replies), config)
+    else:
+        ask = local_asker(load_image_text(arguments.weights, device=arguments.device), config, replies)
+    preset = load_preset(arguments.segmenter)
+    segmenter = published_segmenter(preset, base=arguments.base, device=arguments.device)
+    return BoxAnswerer(ask, config, BoxSegmenter(segmenter))
+
+
+def _server_plan(arguments: argparse.Namespace, config: PeerConfig) -> ServerPlan:
+    return ServerPlan(
         model=config.model,
         base_url=arguments.base_url,
         api_key=os.environ.get("OPENAI_API_KEY"),
@@ -49,15 +83,6 @@ def evaluate_peer(arguments: argparse.Namespace) -> Report:
         max_tokens=config.max_tokens,
         retries=arguments.retries,
     )
-    replies = arguments.answers.with_name(f"{arguments.answers.stem}_replies.jsonl")
-    server = ChatServer(plan, LineJournal(replies, what="cache of replies"))
-    answerer = BoxAnswerer(asker(server, config), config, BoxSegmenter(segmenter))
-    with progress_bar("asking", unit="picture") as show:
-        report = evaluate(answerer, asks, progress=show, seed=arguments.seed)
-    write_answers(arguments.answers, report.scores)
-    if arguments.out is not None:
-        report.write_json(arguments.out)
-    return report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,9 +93,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--system", type=Path, required=True, help="YAML of training/configs/peers")
-    parser.add_argument(
-        "--base-url", required=True, metavar="URL", help="of the server, such as http://127.0.0.1:8000/v1"
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--base-url", metavar="URL", help="of the server, such as http://127.0.0.1:8000/v1")
+    where.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FOLDER",
+        help="of a model that transformers reads, asked on this machine",
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for --weights")
     parser.add_argument("--allow-upload", action="store_true", help="pictures may go to a server elsewhere")
     parser.add_argument("--retries", type=int, default=5, help="after an error that may pass (default: 5)")
     parser.add_argument("--manifest", type=Path, required=True)

@@ -49,20 +49,10 @@ class BoxAnswerer:
     def _finding(
         self, picture: Picture, shown: NDArray[np.uint8], shown_wh: Size, question: str
     ) -> SliceFinding:
-        # Not `format`: a question may hold braces.
-        prompt = self.config.prompt.replace("{question}", question)
-        prompt = prompt.replace("{width}", str(shown_wh[0])).replace("{height}", str(shown_wh[1]))
-        text = self.ask(shown, prompt)
+        text = self.ask(shown, filled_prompt(self.config, question, shown_wh))
         marked = READERS[self.config.answer](text, shown_wh)
         if marked is None or not marked.boxes_xyxy_px:
-            return SliceFinding(
-                axis=2,
-                index=0,
-                outcome="error" if marked is None else "absent",
-                mask=np.zeros_like(picture.mask),
-                answer_text=text,
-                reason="The answer cannot be read." if marked is None else "",
-            )
+            return undrawn(picture.mask.shape, text, denied=marked is not None)
         mask, boxes = self._drawn(picture, marked, shown_wh)
         return SliceFinding(
             axis=2,
@@ -92,6 +82,25 @@ class BoxAnswerer:
             )
             mask |= self.segmenter.prompted(picture, prompts)
         return mask, boxes
+
+
+def filled_prompt(config: PeerConfig, question: str, shown_wh: Size) -> str:
+    """Return what a system is asked about a picture that it is shown in a size (W, H)."""
+    # Not `format`: a question may hold braces.
+    prompt = config.prompt.replace("{question}", question)
+    return prompt.replace("{width}", str(shown_wh[0])).replace("{height}", str(shown_wh[1]))
+
+
+def undrawn(shape_hw: tuple[int, ...], text: str, *, denied: bool) -> SliceFinding:
+    """Return the finding of an answer that draws nothing: a denial, or what cannot be read."""
+    return SliceFinding(
+        axis=2,
+        index=0,
+        outcome="absent" if denied else "error",
+        mask=np.zeros(shape_hw, dtype=bool),
+        answer_text=text,
+        reason="" if denied else "The answer cannot be read.",
+    )
 
 
 def shown_size(config: PeerConfig, *, height: int, width: int, pixel_mm: tuple[float, float]) -> Size:

@@ -1,12 +1,17 @@
-"""One question about one picture to a server, as an answerer asks it."""
+"""One question about one picture to a server or to a model on this machine, as an answerer asks it."""
 
 from __future__ import annotations
+
+import hashlib
+import json
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coreseg_core.models.image_text import ImageTextModel
 from training.dataset.chat import ChatServer, Message, Refused, ServerError
 from training.dataset.instructions import picture_parts
+from training.journal import LineJournal
 from training.peers.answerer import Asker
 from training.peers.config import PeerConfig
 
@@ -25,6 +30,22 @@ def asker(server: ChatServer, config: PeerConfig) -> Asker:
             raise
         except ServerError as error:
             raise ConnectionError(error.reason) from error
+
+    return ask
+
+
+def local_asker(model: ImageTextModel, config: PeerConfig, replies: LineJournal) -> Asker:
+    """Return what asks a model on this machine; what it has answered before is not asked again."""
+
+    def ask(rgb: NDArray[np.uint8], prompt: str) -> str:
+        about = json.dumps([config.model, config.system, config.max_tokens, prompt, list(rgb.shape)])
+        key = hashlib.sha256(about.encode() + np.ascontiguousarray(rgb).tobytes()).hexdigest()
+        kept = replies.get(key)
+        if kept is not None:
+            return str(kept["text"])
+        written = model.write(rgb, prompt, max_tokens=config.max_tokens, system=config.system)
+        replies.add({key: {"text": written.text}})
+        return written.text
 
     return ask
 

@@ -43,6 +43,11 @@ def read_pixels(text: str, shown_wh: Size) -> Marked | None:
     return _read(text, shown_wh, scale=(1.0, 1.0))
 
 
+def denies(text: str) -> bool:
+    """Return whether a text without boxes says that there is nothing."""
+    return _DENIAL.search(text[:MAX_CHARACTERS]) is not None
+
+
 def read_thousandths(text: str, shown_wh: Size) -> Marked | None:
     """Return boxes counted in thousandths of width and height (InternVL's `<box>`, HuatuoGPT-Vision as it is asked)."""
     return _read(text, shown_wh, scale=(shown_wh[0] / 1000, shown_wh[1] / 1000))
@@ -88,7 +93,7 @@ def _read(text: str, shown_wh: Size, *, scale: tuple[float, float]) -> Marked | 
             boxes.append(box)
     if boxes:
         return Marked(tuple(boxes))
-    if _NOTHING.match(text) or (_DENIAL.search(text) and not _FOUR.search(text)):
+    if _NOTHING.match(text) or (denies(text) and not _FOUR.search(text)):
         return Marked(())
     return None
 
