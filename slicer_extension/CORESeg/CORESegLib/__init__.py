@@ -13,6 +13,7 @@ SLICER_BOUND = (
     "panel_editing",
     "panel_place",
     "panel_submitting",
+    "panel_training",
     "question_block",
     "samples",
     "scene_answers",
@@ -22,6 +23,7 @@ SLICER_BOUND = (
     "scene_masks",
     "selftest",
     "submit_block",
+    "training_block",
     "widgets",
 )
 """Modules here that import slicer, vtk, qt or ctk."""

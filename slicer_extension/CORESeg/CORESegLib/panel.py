@@ -23,6 +23,7 @@ from CORESegLib.panel_asking import Asking
 from CORESegLib.panel_editing import Editing
 from CORESegLib.panel_place import VIEW, Place
 from CORESegLib.panel_submitting import Submitting
+from CORESegLib.panel_training import Training
 from CORESegLib.progress import QuestionView
 from CORESegLib.question_block import QuestionBlock
 from CORESegLib.remembered import Remembered
@@ -31,6 +32,9 @@ from CORESegLib.transport import Transport
 from CORESegLib.trouble import Trouble
 from CORESegLib.widgets import section
 from CORESegLib.worker import STROKE_MS, Ended, Pump, Task
+
+WATCH_MS = 200
+"""How often what lasts for hours is listened to; the short sleep of each stroke is then no burden."""
 
 
 class Panel:
@@ -52,6 +56,10 @@ class Panel:
         self.timer = qt.QTimer()
         self.timer.setInterval(STROKE_MS)
         self.timer.timeout.connect(self._stroke)
+        self.watch_pump = Pump()
+        self.watch_timer = qt.QTimer()
+        self.watch_timer.setInterval(WATCH_MS)
+        self.watch_timer.timeout.connect(self._watch_stroke)
         self._build()
         self._observe(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._scene_closed)
         self._observe(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
@@ -76,13 +84,20 @@ class Panel:
             folder=Path(slicer.app.temporaryPath),
         )
         outbox = Outbox(Path(slicer.app.slicerUserSettingsFilePath).parent / "CORESeg" / "outbox")
-        self.submitting = Submitting(outbox, self.answers, self._start)
+        self.training = Training(
+            self._start,
+            self._watch,
+            confirm=lambda text: self._confirm(text),
+            answers_changed=self._ask_what_answers,
+        )
+        self.submitting = Submitting(outbox, self.answers, self._start, self.training.submitted)
         for title, inside, open_ in (
             (_("Connection"), self.connection.widget, True),
             (_("Question"), self.question.widget, True),
             (_("Answer"), self.answers.block.widget, True),
             (_("Correct"), self.editing.widget, False),
             (_("Submit"), self.submitting.block.widget, True),
+            (_("Fine-tuning"), self.training.block.widget, False),
         ):
             block, place = section(title, open_=open_)
             place.addWidget(inside)
@@ -119,9 +134,10 @@ class Panel:
             shortcut.setEnabled(False)
 
     def close(self) -> None:
-        """End everything; submissions stay on disk."""
-        self.timer.stop()
-        self.pump.stop()
+        """End everything; submissions stay on disk, and a training goes on where it runs."""
+        for timer, pump in ((self.timer, self.pump), (self.watch_timer, self.watch_pump)):
+            timer.stop()
+            pump.stop()
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed.clear()
@@ -150,9 +166,22 @@ class Panel:
             self.connection.show_there(message)
             self.remembered.add_server(address)
             self.submitting.use(client)
+            self.training.use(client)
         elif message.trouble is not None:
             self.connection.show_trouble(message.trouble)
         self.refresh()
+
+    def _ask_what_answers(self) -> None:
+        """Show which version answers from now on."""
+        client = self._client
+        if client is None:
+            return
+
+        def listen(message: ServerInfo | Ended) -> None:
+            if isinstance(message, ServerInfo) and client is self._client:
+                self.connection.show_there(message)
+
+        self._start(Task(lambda tell, cancel: tell(client.health(cancel))), listen)
 
     # The question.
 
@@ -251,6 +280,15 @@ class Panel:
         if not self.pump.busy:
             # An idle panel costs nothing.
             self.timer.stop()
+
+    def _watch(self, task: Task[Any], listen: Callable[[Any], None]) -> None:
+        self.watch_pump.start(task, listen)
+        self.watch_timer.start()
+
+    def _watch_stroke(self) -> None:
+        self.watch_pump.stroke()
+        if not self.watch_pump.busy:
+            self.watch_timer.stop()
 
     def _scrolled(self, *_event: object) -> None:
         self._show_question()
