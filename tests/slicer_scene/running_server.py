@@ -26,7 +26,7 @@ START_S = 240.0
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield address and studies folder of a server."""
+    """Yield address and studies folder of a server; one that is started here keeps its versions beside the studies."""
     if url := os.environ.get(URL):
         _wait_for(url, lambda: True)
         yield url, Path(os.environ[f"{URL}_STUDIES"])
@@ -60,10 +60,9 @@ def running_server(folder: Path) -> Iterator[tuple[str, Path]]:
         "127.0.0.1",
         "--port",
         str(port),
-        "--conf",
-        "device",
-        "cpu",
     ]
+    for key, value in (("device", "cpu"), ("versions", folder / "versions"), ("runs", folder / "runs")):
+        command += ["--conf", key, str(value)]
     with (folder / "server.log").open("wb") as log:
         started = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:

@@ -21,6 +21,7 @@ from CORESegLib.outbox import Outbox
 from CORESegLib.panel_answers import Answers
 from CORESegLib.panel_asking import Asking
 from CORESegLib.panel_editing import Editing
+from CORESegLib.panel_exporting import Exporting, ask_for_folder
 from CORESegLib.panel_place import VIEW, Place
 from CORESegLib.panel_submitting import Submitting
 from CORESegLib.panel_training import Training
@@ -42,10 +43,14 @@ class Panel:
 
     Args:
         confirm: Asks the person a question that is answered by yes or no.
+        choose_folder: Asks the person for a folder.
     """
 
-    def __init__(self, confirm: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, confirm: Callable[[str], bool] | None = None, choose_folder: Callable[[], str] = ask_for_folder
+    ) -> None:
         self._confirm = confirm or slicer.util.confirmOkCancelDisplay
+        self._choose_folder = choose_folder
         self._settings = slicer.app.userSettings()
         self.remembered = Remembered(self._settings, lambda name: os.environ.get(name, ""))
         self._client: Client | None = None
@@ -91,12 +96,19 @@ class Panel:
             answers_changed=self._ask_what_answers,
         )
         self.submitting = Submitting(outbox, self.answers, self._start, self.training.submitted)
+        self.exporting = Exporting(
+            self.answers,
+            self._start,
+            choose_folder=lambda: self._choose_folder(),
+            words=lambda: self.submitting.block.words,
+        )
         for title, inside, open_ in (
             (_("Connection"), self.connection.widget, True),
             (_("Question"), self.question.widget, True),
             (_("Answer"), self.answers.block.widget, True),
             (_("Correct"), self.editing.widget, False),
             (_("Submit"), self.submitting.block.widget, True),
+            (_("DICOM export"), self.exporting.block.widget, False),
             (_("Fine-tuning"), self.training.block.widget, False),
         ):
             block, place = section(title, open_=open_)
@@ -254,6 +266,7 @@ class Panel:
         """Show how the chosen answer stands."""
         self.answers.show()
         self.submitting.show()
+        self.exporting.show()
 
     def _page(self) -> str:
         answer = self.asking.current

@@ -30,6 +30,10 @@ class Training:
         watch: The same for one that may last hours, so that listening to it costs next to nothing.
         confirm: Asks the person a question that is answered by yes or no.
         answers_changed: Called after another version was made to answer.
+
+    Attributes:
+        options: Sent with each order beside what the block offers; set in Slicer's Python console, as `docs/server.md`
+            names them (`steps`, `guard_pictures`, `replay_share`, ...).
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Training:
         self._away: Trouble | None = None
         self._said = ""
         self._busy = self._decided = False
+        self.options: dict[str, Any] = {}
         self.stand: TrainingStand | None = None
         self.versions: Versions | None = None
         self.labels: int | None = None
@@ -79,7 +84,10 @@ class Training:
     def begin(self) -> None:
         """Start a training on what was submitted."""
         minutes, at_once = float(self.block.minutes.value), bool(self.block.at_once.isChecked())
-        self._order(lambda client, cancel: client.start(minutes=minutes, at_once=at_once, cancel=cancel))
+        more = dict(self.options)
+        self._order(
+            lambda client, cancel: client.start(minutes=minutes, at_once=at_once, cancel=cancel, more=more)
+        )
 
     def resume(self) -> None:
         """Go on with a training that was stopped or has failed."""

@@ -51,7 +51,15 @@ class TrainingClient:
         """Return where a training stands."""
         return read_stand(self._object(Call(method="GET", path=("coreseg", "training", run)), cancel))
 
-    def start(self, *, minutes: float, at_once: bool, cancel: CancelToken, recipe: str = "sft") -> str:
+    def start(
+        self,
+        *,
+        minutes: float,
+        at_once: bool,
+        cancel: CancelToken,
+        recipe: str = "sft",
+        more: Mapping[str, Any] | None = None,
+    ) -> str:
         """Return the name of a training that has begun on the store's final labels.
 
         Args:
@@ -59,11 +67,13 @@ class TrainingClient:
             at_once: Whether a version that is not worse than its parent answers at once.
             cancel: See `CancelToken`.
             recipe: `sft` or `grpo`.
+            more: Further options, as the server's documentation names them.
 
         Raises:
             Trouble: There is too little to learn from, or another training runs (code `already_running`).
         """
-        return self._begin(recipe, {"minutes": minutes, "promote": PROMOTE_AT_ONCE[at_once]}, cancel)
+        wishes = {**(more or {}), "minutes": minutes, "promote": PROMOTE_AT_ONCE[at_once]}
+        return self._begin(recipe, wishes, cancel)
 
     def resume(self, stand: TrainingStand, cancel: CancelToken) -> str:
         """Return the name of a training that was stopped or has failed and goes on from its last checkpoint.
