@@ -25,6 +25,7 @@ SLICER_BOUND = (
     "scene_images",
     "scene_masks",
     "selftest",
+    "settings_block",
     "submit_block",
     "training_block",
     "widgets",

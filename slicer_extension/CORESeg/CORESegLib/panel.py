@@ -29,6 +29,7 @@ from CORESegLib.progress import QuestionView
 from CORESegLib.question_block import QuestionBlock
 from CORESegLib.remembered import Remembered
 from CORESegLib.scene_images import background_of, shape_of, view_named
+from CORESegLib.settings_block import SettingsBlock
 from CORESegLib.transport import Transport
 from CORESegLib.trouble import Trouble
 from CORESegLib.widgets import section
@@ -79,7 +80,7 @@ class Panel:
         self.question = QuestionBlock(
             self.press, self.refresh, lambda: self.place.turn(), questions=self.remembered.questions
         )
-        self.place = Place(self.question)
+        self.place = Place(self.question, lambda: self.remembered.reasoning)
         self.editing = Editing(self.refresh_answer, self.ask_again)
         self.answers = Answers(self.editing, self.refresh)
         self.asking = Asking(
@@ -102,6 +103,7 @@ class Panel:
             choose_folder=lambda: self._choose_folder(),
             words=lambda: self.submitting.block.words,
         )
+        self.settings = SettingsBlock(self.remembered)
         for title, inside, open_ in (
             (_("Connection"), self.connection.widget, True),
             (_("Question"), self.question.widget, True),
@@ -110,6 +112,7 @@ class Panel:
             (_("Submit"), self.submitting.block.widget, True),
             (_("DICOM export"), self.exporting.block.widget, False),
             (_("Fine-tuning"), self.training.block.widget, False),
+            (_("Settings"), self.settings.widget, False),
         ):
             block, place = section(title, open_=open_)
             place.addWidget(inside)
@@ -162,7 +165,8 @@ class Panel:
         self._client = None
         try:
             address = read_address(self.remembered.locked_server or typed)
-            client = Client(Transport(address, token=token or None))
+            transport = Transport(address, token=token or None, timeouts=self.remembered.timeouts)
+            client = Client(transport)
         except Trouble as trouble:
             self.connection.show_trouble(trouble)
             self.refresh()
@@ -219,6 +223,7 @@ class Panel:
             if not self._confirm(self._consent(self._address)):
                 return
             self.remembered.allow(self._address)
+            self.settings.show()
         self.asking.ask(self._client, self.place.wishes())
         self.remembered.add_question(self.question.words)
         self.question.set_earlier(self.remembered.questions)
