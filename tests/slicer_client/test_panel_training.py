@@ -257,7 +257,7 @@ def test_old_and_new_scores_and_the_guards_word_stand_side_by_side(manners: Trai
     manners.end()
     view = training_view(ended(), versions_with(manners), connected=True)
     assert view.rows[0] == (
-        "Dice on the guard's questions (40)",
+        "Dice, guard (40)",
         "0.710",
         "0.740",
         "+0.030 (-0.010 to +0.060)",

@@ -21,6 +21,7 @@ def write_series(
     *,
     tilt_deg: float = 0.0,
     upwards: bool = True,
+    shear_mm: float = 0.0,
     **changed: Any,
 ) -> list[Path]:
     """Return the files of a CT series in the order in which Slicer's DICOM module reads them, along the normal.
@@ -30,6 +31,7 @@ def write_series(
         voxels_kji: Slices, rows, columns.
         tilt_deg: Of all axes about the patient's left-right axis: an oblique series, its slices square to its normal.
         upwards: Whether instance numbers rise along the normal.
+        shear_mm: By which each slice lies further along its columns than the one before, as with a tilted gantry.
         changed: Attributes of every file.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,9 +44,8 @@ def write_series(
         one = _head(study, series, frame)
         one.InstanceNumber = k + 1
         one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        one.ImagePositionPatient = [
-            f"{value:.6f}" for value in np.array([-10.0, -12, 30]) + k * SPACING_MM[2] * normal
-        ]
+        place = np.array([-10.0, -12, 30]) + k * (SPACING_MM[2] * normal + shear_mm * along_column)
+        one.ImagePositionPatient = [f"{value:.6f}" for value in place]
         one.ImageOrientationPatient = [f"{value:.8f}" for value in (*along_row, *along_column)]
         one.PixelSpacing = [SPACING_MM[1], SPACING_MM[0]]
         one.SliceThickness = SPACING_MM[2]

@@ -96,7 +96,9 @@ def drawn() -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"tilt_deg": 17.0}, {"upwards": False}], ids=["axial", "oblique", "down"]
+    "how",
+    [{}, {"tilt_deg": 17.0}, {"upwards": False}, {"shear_mm": 0.5}],
+    ids=["axial", "oblique", "down", "tilted gantry"],
 )
 def test_each_frame_lies_on_the_slice_it_was_drawn_on(
     loaded: Callable[..., tuple[Any, list[Path]]], tmp_path: Path, how: dict[str, Any]
@@ -237,6 +239,17 @@ def test_an_image_that_was_moved_or_cut_is_not_exported_onto_the_wrong_slices(
     # Half a voxel along one axis.
     volume.SetOrigin(volume.GetOrigin()[0] + 0.4, *volume.GetOrigin()[1:])
     assert "0.5 voxels apart" in refusal_of(volume, files, tmp_path).said
+
+
+def test_files_that_are_no_single_slices_are_refused(
+    loaded: Callable[..., tuple[Any, list[Path]]], tmp_path: Path
+) -> None:
+    volume, files = loaded()
+    other = dcmread(files[0])
+    # Enhanced objects keep it in their functional groups.
+    del other.ImagePositionPatient
+    other.save_as(files[0])
+    assert "ImagePositionPatient is missing" in refusal_of(volume, files, tmp_path).said
 
 
 def test_what_is_missing_of_a_series_is_said(

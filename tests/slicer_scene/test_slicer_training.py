@@ -59,25 +59,14 @@ def test_numbers_are_live_and_at_the_end_old_and_new_stand_side_by_side(
     assert "validation Dice 0.600" in block.numbers.text
     assert not desk.panel.pump.busy, "hours of listening do not keep the quick timer going"
     desk.picture("training")
-    scripted_health(manners, NEW)
     manners.end()
     desk.until(lambda: bool(verdict(desk)))
-    assert scores(desk)[0] == ["Dice on the guard's questions (40)", "0.710", "0.740"]
+    assert scores(desk)[0] == ["Dice, guard (40)", "0.710", "0.740"]
     assert "let it pass" in verdict(desk)
     assert block.keep_old.enabled
     assert not block.use_new.enabled
-    desk.until(lambda: NEW in str(desk.panel.connection.line.text))
-    desk.picture("trained")
-
-
-def scripted_health(manners: TrainingManners, version: str) -> None:
-    """Let the server say which version answers."""
-    health = {
-        "model": {"preset": "lite", "version": version, "loaded": True},
-        "queue": {},
-        "versions": {"coreseg": "0.1.0"},
-    }
-    manners.server.manners["GET", "/coreseg/health"] = lambda e: e.json(200, health)
+    assert desk.panel.connection.line.text == f"lite {NEW}, still to be loaded"
+    desk.picture("trained", block.widget)
 
 
 def test_keep_old_goes_back_to_what_answered_before(desk: Desk, manners: TrainingManners) -> None:
@@ -87,6 +76,7 @@ def test_keep_old_goes_back_to_what_answered_before(desk: Desk, manners: Trainin
     desk.until(lambda: "v0 answers from the next question on" in line(desk))
     assert manners.current == "v0"
     assert manners.promoted == ["/coreseg/versions/roll-back"]
+    assert desk.panel.connection.line.text == "lite v0"
     desk.until(lambda: bool(desk.panel.training.block.use_new.enabled))  # The choice can be taken back.
 
 
@@ -108,7 +98,7 @@ def test_what_the_guard_holds_back_answers_only_after_its_reason_was_read(
     trained(desk, manners)
     assert REASON in verdict(desk)
     assert "v0 answers now" in verdict(desk)
-    desk.picture("held_back")
+    desk.picture("held_back", desk.panel.training.block.widget)
     asked: list[str] = []
     desk.panel._confirm = lambda text: asked.append(text) is not None
     desk.panel.training.block.use_new.click()
@@ -187,6 +177,15 @@ def test_stopping_asks_once_and_what_was_stopped_can_go_on(desk: Desk, manners: 
     assert manners.orders[1] == {"resume": RUN}
 
 
+def test_a_version_can_be_told_to_wait_for_the_readers_word(desk: Desk, manners: TrainingManners) -> None:
+    desk.connect(manners.server.url)
+    desk.panel.training.block.at_once.setChecked(False)
+    desk.panel.training.options = {"replay_share": 0.3, "promote": "if not worse"}
+    desk.panel.training.block.start.click()
+    desk.until(lambda: bool(manners.orders))
+    assert manners.orders == [{"minutes": 8.0, "promote": "never", "replay_share": 0.3}]
+
+
 def test_too_little_to_learn_from_is_said_in_the_words_of_the_server(
     desk: Desk, manners: TrainingManners
 ) -> None:
@@ -216,6 +215,21 @@ def test_a_server_that_is_started_anew_meanwhile_is_waited_for(desk: Desk, manne
     manners.tell(*COURSE[3:])
     manners.end()
     desk.until(lambda: bool(verdict(desk)), 20)
+
+
+def test_without_a_connection_nothing_can_be_ordered_and_the_next_one_finds_what_runs(
+    desk: Desk, manners: TrainingManners
+) -> None:
+    desk.connect(manners.server.url)
+    desk.panel.training.block.start.click()
+    desk.until(lambda: desk.panel.training.following)
+    desk.connect("127.0.0.1:9")
+    assert line(desk) == "Connect to a server first."
+    assert not desk.panel.training.block.start.enabled
+    assert not desk.panel.training.block.stop.enabled
+    desk.connect(manners.server.url)
+    assert desk.panel.training.following
+    assert not manners.stopping
 
 
 def test_a_server_that_does_not_learn_says_so_and_answers_all_the_same(

@@ -32,6 +32,8 @@ pytestmark = [
 STUDY = "demo_ct_liver"
 QUESTION = "Is there a liver tumor on this slice, and where?"
 PATIENCE_S = 300.0
+TRAINING_S = 3000.0
+"""Two minutes on two processors that have nothing else to do, many more on a machine that has."""
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +189,7 @@ print(sum(bool((new[name] != old[name]).any()) for name in old), manifest["paren
 """
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(bool(os.environ.get(URL)), reason="a server that serves others is not trained by a test")
 def test_from_corrections_to_a_version_that_answers(reader: Desk, server: tuple[str, Path]) -> None:
     studies = server[1]
@@ -196,16 +199,17 @@ def test_from_corrections_to_a_version_that_answers(reader: Desk, server: tuple[
         pytest.skip(f"these weights mark something in {sum(changed)} of the studies: too little to correct")
     reader.until(lambda: "4 images have a submitted label" in block.line.text, 30)
     # As little as is possible; that the guard asks fewer questions than it needs is what holds the version back.
-    panel.training.options = {"steps": 2, "guard_pictures": 4, "replay_share": 0.2}
+    panel.training.options = {"steps": 2, "guard_pictures": 4, "replay_share": 0.0}
     block.start.click()
     reader.until(lambda: panel.training.following, 120)
-    reader.until(lambda: "loss" in block.numbers.text, PATIENCE_S)
-    reader.until(lambda: bool(block.verdict.text), PATIENCE_S)
+    reader.until(lambda: "loss" in block.numbers.text or bool(block.start.enabled), TRAINING_S)
+    assert "loss" in block.numbers.text, block.line.text
+    reader.until(lambda: bool(block.verdict.text) or "failed" in block.line.text, TRAINING_S)
     assert "is done after 2 steps" in block.line.text
     assert "fewer than 20" in block.verdict.text
     assert "v0 answers now" in block.verdict.text
     assert block.table.rowCount() >= 2, "old and new scores stand side by side"
-    reader.picture("whole_way_trained")
+    reader.picture("whole_way_trained", block.widget)
     version = panel.training.stand.version  # type: ignore[union-attr]
     ran = subprocess.run(
         [os.environ[PYTHON], "-c", COMPARE, str(studies.parent / "versions" / version)],

@@ -33,12 +33,14 @@ class ServerInfo:
 
     Attributes:
         version: Of CORE-Seg.
-        model: Preset and version of what answers.
+        preset: Of the model.
+        model: Preset and version of the weights in memory; the preset alone while there are none.
         loaded: Whether the weights are in memory; the first question waits for them.
         waiting: Questions of others before the next one.
     """
 
     version: str
+    preset: str
     model: str
     loaded: bool
     waiting: int
@@ -73,6 +75,7 @@ class Client:
         preset, name = (text_of(model, key, limit=80) for key in ("preset", "version"))
         return ServerInfo(
             version=version,
+            preset=preset,
             model=f"{preset} {name}".strip(),
             loaded=model.get("loaded") is True,
             waiting=whole_of(queue, "waiting") + whole_of(queue, "running"),

@@ -131,5 +131,5 @@ def _moved(how: str) -> Trouble:
     return Trouble(
         "local",
         f"{_NOT_THESE}: {how}.",
-        remedy="It was resampled, cropped, or taken with a tilted gantry; ask about the image as it was loaded.",
+        remedy="It was resampled, cropped, moved or straightened; ask about the image as it was loaded.",
     )

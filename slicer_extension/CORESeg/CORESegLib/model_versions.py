@@ -11,7 +11,7 @@ from CORESegLib.training_stand import MAX_SAID, NAME
 from CORESegLib.trouble import Trouble
 
 MAX_VERSIONS = 1000
-_WHERE = {"guard": "the guard's questions", "corrections": "corrections held apart"}
+_WHERE = {"guard": "guard", "corrections": "held apart"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def _scores(values: Mapping[str, Any]) -> Iterable[Score]:
             if not isinstance(one, dict) or not isinstance(name, str):
                 continue
             yield Score(
-                name=f"{name[:40]} on {words}",
+                name=f"{name[:40]}, {words}",
                 old=number_of(one, "parent"),
                 new=number_of(one, "version"),
                 change=_change(one.get("change")),

@@ -94,7 +94,7 @@ class Panel:
             self._start,
             self._watch,
             confirm=lambda text: self._confirm(text),
-            answers_changed=self._ask_what_answers,
+            answering=self.connection.show_answering,
         )
         self.submitting = Submitting(outbox, self.answers, self._start, self.training.submitted)
         self.exporting = Exporting(
@@ -110,8 +110,8 @@ class Panel:
             (_("Answer"), self.answers.block.widget, True),
             (_("Correct"), self.editing.widget, False),
             (_("Submit"), self.submitting.block.widget, True),
+            (_("Fine-tuning"), self.training.block.widget, True),
             (_("DICOM export"), self.exporting.block.widget, False),
-            (_("Fine-tuning"), self.training.block.widget, False),
             (_("Settings"), self.settings.widget, False),
         ):
             block, place = section(title, open_=open_)
@@ -163,6 +163,7 @@ class Panel:
     def connect(self, typed: str, token: str) -> None:
         """Ask a server what it is."""
         self._client = None
+        self.training.leave()
         try:
             address = read_address(self.remembered.locked_server or typed)
             transport = Transport(address, token=token or None, timeouts=self.remembered.timeouts)
@@ -186,18 +187,6 @@ class Panel:
         elif message.trouble is not None:
             self.connection.show_trouble(message.trouble)
         self.refresh()
-
-    def _ask_what_answers(self) -> None:
-        """Show which version answers from now on."""
-        client = self._client
-        if client is None:
-            return
-
-        def listen(message: ServerInfo | Ended) -> None:
-            if isinstance(message, ServerInfo) and client is self._client:
-                self.connection.show_there(message)
-
-        self._start(Task(lambda tell, cancel: tell(client.health(cancel))), listen)
 
     # The question.
 

@@ -29,7 +29,7 @@ class Training:
         start: Starts a short task and hands its messages to a listener.
         watch: The same for one that may last hours, so that listening to it costs next to nothing.
         confirm: Asks the person a question that is answered by yes or no.
-        answers_changed: Called after another version was made to answer.
+        answering: Called with the version that answers, whenever it is heard of.
 
     Attributes:
         options: Sent with each order beside what the block offers; set in Slicer's Python console, as `docs/server.md`
@@ -42,10 +42,10 @@ class Training:
         watch: Start,
         *,
         confirm: Callable[[str], bool],
-        answers_changed: Callable[[], None],
+        answering: Callable[[str], None],
     ) -> None:
         self._start, self._watch = start, watch
-        self._confirm, self._answers_changed = confirm, answers_changed
+        self._confirm, self._answering = confirm, answering
         self._client: TrainingClient | None = None
         self._learns = False
         self._following: Task[TrainingMessage] | None = None
@@ -81,9 +81,15 @@ class Training:
         self._look()
         self.show()
 
+    def leave(self) -> None:
+        """Speak to no server any more; what trains there goes on, and is found again."""
+        self._let_go()
+        self._client, self._learns, self._said = None, False, ""
+        self.show()
+
     def begin(self) -> None:
         """Start a training on what was submitted."""
-        minutes, at_once = float(self.block.minutes.value), bool(self.block.at_once.isChecked())
+        minutes, at_once = float(self.block.minutes.value), bool(self.block.at_once.checked)
         more = dict(self.options)
         self._order(
             lambda client, cancel: client.start(minutes=minutes, at_once=at_once, cancel=cancel, more=more)
@@ -183,6 +189,7 @@ class Training:
             trainings, self.versions, self.labels = message
             self._said = self._said if self._learns else ""
             self._learns = True
+            self._answering(self.versions.current)
             last = trainings[-1] if trainings else None
             if last is not None and not last.ended:
                 self._follow(last)
@@ -203,7 +210,7 @@ class Training:
     def _chosen(self, versions: Versions) -> None:
         self.versions, self._decided = versions, True
         self._said = _("{version} answers from the next question on.").format(version=versions.current)
-        self._answers_changed()
+        self._answering(versions.current)
 
     def _press(self, ask: Callable[[TrainingClient, CancelToken], Any], then: Callable[[Any], None]) -> None:
         """Do what a button says, one after another."""
@@ -256,16 +263,11 @@ class Training:
             if message.ended:
                 self._said = ""
         elif isinstance(message, Versions):
-            self._answered_by(message)
+            self.versions = message
+            self._answering(message.current)
         else:
             self._away = message.trouble
         self.show()
-
-    def _answered_by(self, versions: Versions) -> None:
-        changed = self.versions is not None and versions.current != self.versions.current
-        self.versions = versions
-        if changed:
-            self._answers_changed()
 
     def _let_go(self) -> None:
         """Follow nothing any more; what runs goes on."""

@@ -36,7 +36,7 @@ class SettingsBlock:
         self.reasoning = qt.QComboBox()
         self.reasoning.addItems([_(_MODES[mode]) for mode in REASONING])
         self.reasoning.setCurrentIndex(REASONING.index(remembered.reasoning))
-        self.reasoning.currentIndexChanged.connect(lambda *_: self._keep_reasoning())
+        self.reasoning.currentTextChanged.connect(lambda *_: self._keep_reasoning())
         self.consents = line()
         self.revoke = button(_("Ask again"), self._revoke)
         self.widget = qt.QWidget()

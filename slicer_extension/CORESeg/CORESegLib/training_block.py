@@ -12,6 +12,7 @@ from CORESegLib.training_view import TrainingView
 from CORESegLib.widgets import button, line, row
 
 COLUMNS = ("Measured", "Old", "New", "Change (95 %)")
+ROW_PX = 28
 _VERDICTS = {
     True: "background-color: #1d5c3a; color: #ffffff;",
     False: "background-color: #ffe08a; color: #2b2200;",
@@ -51,7 +52,11 @@ class TrainingBlock:
         self.table.setHorizontalHeaderLabels([_(column) for column in COLUMNS])
         self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         self.table.setSelectionMode(qt.QAbstractItemView.NoSelection)
-        self.table.setMaximumHeight(150)
+        self.table.setWordWrap(False)
+        self.table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        self.table.setToolTip(
+            _("Questions of the guard, and of corrections held apart, put to both; how many, in brackets.")
+        )
         self.table.verticalHeader().setVisible(False)
         self.table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.table.horizontalHeader().setStretchLastSection(True)
@@ -98,7 +103,10 @@ class TrainingBlock:
 
     def _show_rows(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
         self.table.setVisible(bool(rows))
+        # All of it is seen at once: there are a handful of rows.
+        self.table.setFixedHeight(ROW_PX * (len(rows) + 1))
         self.table.setRowCount(len(rows))
         for number, texts in enumerate(rows):
+            self.table.setRowHeight(number, ROW_PX - 4)
             for column, text in enumerate(texts):
                 self.table.setItem(number, column, qt.QTableWidgetItem(text))
