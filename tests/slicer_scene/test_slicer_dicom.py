@@ -162,7 +162,8 @@ def test_question_reasoning_outcome_and_confidence_stand_in_the_report(
     assert "<seg>" not in str(report)
     assert "not a diagnosis" in told["Notice"][0]
     assert told["Volume"] == [f"{round(drawn().sum() * float(np.prod(SPACING_MM)), 2):g} mm3"]
-    assert told["Certainty of Finding"] == ["80 %"]
+    assert told["Confidence of the model, not calibrated"] == ["80 %"]
+    assert "Certainty of Finding" not in told
     assert report.VerificationFlag == "UNVERIFIED"
     assert str(segmentation.SOPInstanceUID) in str(report), "the report refers to the mask"
     segment = segmentation.SegmentSequence[0]
@@ -173,6 +174,16 @@ def test_question_reasoning_outcome_and_confidence_stand_in_the_report(
     assert algorithm.AlgorithmName == "CORE-Seg"
     assert algorithm.AlgorithmVersion == "lite v0"
     assert segment.TrackingID in str(report)
+
+
+def test_only_a_calibrated_confidence_is_called_certainty(
+    loaded: Callable[..., tuple[Any, list[Path]]], tmp_path: Path
+) -> None:
+    volume, files = loaded()
+    answer = answer_with(drawn())
+    calibrated = replace(answer, slices=[replace(one, calibrated=True) for one in answer.slices])
+    report, _ = exported(volume, files, calibrated, tmp_path)
+    assert texts(report)["Certainty of Finding"] == ["80 %"]
 
 
 def test_names_of_patients_survive_the_change_to_unicode(
@@ -207,7 +218,7 @@ def test_a_mask_that_the_reader_drew_is_not_called_the_models(
     report, segmentation = exported(volume, files, answer, tmp_path)
     assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert texts(report)["Decision of the reader"] == ["Accepted, edited by the reader in 4 voxels"]
-    assert "Certainty of Finding" not in texts(report)
+    assert "80 %" not in str(texts(report)), "the model was sure of another mask"
     emptied = replace(answer, mask_ijk=np.zeros(SHAPE, dtype=bool))
     assert emptied.outcome == "absent"
 

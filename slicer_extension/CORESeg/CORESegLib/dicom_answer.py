@@ -83,6 +83,11 @@ class DicomAnswer:
         return min(found) if found and not self.edited_voxels else None
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the confidence was ever compared with how often it is right."""
+        return all(one.calibrated for one in self.slices if one.mask is not None)
+
+    @property
     def model(self) -> Mapping[str, str]:
         """Preset, version and hash of the weights."""
         values = self.record.values.get("model")

@@ -76,9 +76,11 @@ def _group(hd: Any, answer: DicomAnswer, source: SourceSeries, segmentation: Any
             )
         )
     if answer.confidence is not None:
+        # A program that reads DICOM's own code may count on it; what is not calibrated bears another name.
+        uncertain = _ours(hd, "confidence", "Confidence of the model, not calibrated")
         measured.append(
             hd.sr.Measurement(
-                name=codes.DCM.CertaintyOfFinding,
+                name=codes.DCM.CertaintyOfFinding if answer.calibrated else uncertain,
                 value=round(100 * answer.confidence, 1),
                 unit=codes.UCUM.Percent,
             )
