@@ -33,7 +33,7 @@ STUDY = "demo_ct_liver"
 QUESTION = "Is there a liver tumor on this slice, and where?"
 PATIENCE_S = 300.0
 TRAINING_S = 3000.0
-"""Two minutes on two processors that have nothing else to do, many more on a machine that has."""
+"""Measured: 5 to 10 minutes in one thread on two processors that were busy with other things as well."""
 
 
 @pytest.fixture(scope="module")
