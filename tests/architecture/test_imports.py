@@ -31,7 +31,11 @@ HOMES: Mapping[str, set[str]] = {
     "monailabel": {"apps"},
     "SimpleITK": {"coreseg_core/imaging"},
     "nibabel": {"coreseg_core/imaging"},
-    "pydicom": {"coreseg_core/imaging"},
+    # The panel writes its own DICOM objects, for it imports nothing of ours.
+    "pydicom": {
+        "coreseg_core/imaging",
+        *(f"slicer_extension/CORESeg/CORESegLib/dicom_{name}.py" for name in ("report", "seg", "source")),
+    },
     "PIL": {"coreseg_core/imaging"},
     "peft": {"coreseg_core/models"},
     "segment_anything": {"coreseg_core/models"},

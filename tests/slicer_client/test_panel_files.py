@@ -9,8 +9,9 @@ import pytest
 
 from CORESegLib.address import read_address
 from CORESegLib.geometry import Matrix
-from CORESegLib.remembered import MAX_QUESTIONS, Remembered
+from CORESegLib.remembered import MAX_QUESTIONS, REASONING, Remembered
 from CORESegLib.stopping import CancelToken
+from CORESegLib.transport import Timeouts
 from CORESegLib.trouble import Trouble
 from CORESegLib.volume_file import VoxelImage, content_digest, write_nrrd
 
@@ -131,3 +132,24 @@ def test_an_administrator_chooses_the_server_by_setting_or_environment() -> None
     assert Remembered(Kept({"CORESeg/lockedServer": "https://a"})).locked_server == "https://a"
     environment = {"CORESEG_LOCKED_SERVER": "https://b"}
     assert Remembered(Kept(), lambda name: environment.get(name, "")).locked_server == "https://b"
+
+
+@pytest.mark.parametrize("kept", ["", "0", "-3", "1e9", "nan", "soon", None, 7.5])
+def test_settings_that_cannot_be_are_as_if_nobody_had_set_them(kept: object) -> None:
+    settings = Kept()
+    for key in ("connectSeconds", "readSeconds", "reasoning"):
+        settings.setValue(f"CORESeg/{key}", kept)  # type: ignore[arg-type]
+    remembered = Remembered(settings)
+    usual = Timeouts()
+    assert remembered.timeouts.connect_s in (usual.connect_s, 7.5)
+    assert remembered.timeouts.read_s in (usual.read_s, 7.5)
+    assert remembered.timeouts.stream_s == usual.stream_s
+    assert remembered.reasoning == REASONING[0]
+
+
+def test_the_server_of_the_settings_comes_before_those_of_the_history() -> None:
+    remembered = Remembered(Kept())
+    for host in ("a.example", "b.example"):
+        remembered.add_server(read_address(host))
+    remembered.server = "http://a.example:80"
+    assert remembered.servers == ("http://a.example:80", "http://b.example:80")

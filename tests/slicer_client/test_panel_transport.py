@@ -159,7 +159,7 @@ def test_what_changes_something_is_never_sent_twice(server: RudeServer) -> None:
 def test_an_endless_answer_is_not_read_to_its_end(
     server: RudeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("CORESegLib.client.MAX_JSON_BYTES", 1 << 16)
+    monkeypatch.setattr("CORESegLib.server_calls.MAX_JSON_BYTES", 1 << 16)
 
     def pour(exchange: Exchange) -> None:
         send = exchange.chunks("application/json")

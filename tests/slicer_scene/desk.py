@@ -137,11 +137,13 @@ class Desk:
     def chip(self) -> str:
         return str(self.panel.answers.block.chip.widget.text)
 
-    def picture(self, name: str) -> None:
+    def picture(self, name: str, part: Any = None) -> None:
+        """Save a picture of the panel, or of a part of it, where somebody asked for pictures."""
         if PICTURES:
-            self.panel.widget.resize(480, 980)
+            self.panel.widget.resize(480, 1200)
             application.processEvents()
-            assert self.panel.widget.grab().save(str(Path(PICTURES) / f"{name}.png"))
+            shown = self.panel.widget if part is None else part
+            assert shown.grab().save(str(Path(PICTURES) / f"{name}.png"))
 
 
 def segments() -> list[str]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from CORESegLib.address import read_address
@@ -26,7 +26,7 @@ START_S = 240.0
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield address and studies folder of a server."""
+    """Yield address and studies folder of a server; one that is started here keeps its versions beside the studies."""
     if url := os.environ.get(URL):
         _wait_for(url, lambda: True)
         yield url, Path(os.environ[f"{URL}_STUDIES"])
@@ -60,19 +60,28 @@ def running_server(folder: Path) -> Iterator[tuple[str, Path]]:
         "127.0.0.1",
         "--port",
         str(port),
-        "--conf",
-        "device",
-        "cpu",
     ]
+    for key, value in (("device", "cpu"), ("versions", folder / "versions"), ("runs", folder / "runs")):
+        command += ["--conf", key, str(value)]
+    url = f"http://127.0.0.1:{port}"
     with (folder / "server.log").open("wb") as log:
         started = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:
-            url = f"http://127.0.0.1:{port}"
             _wait_for(url, lambda: started.poll() is None)
             yield url, studies
         finally:
+            _stop_training(url)
             started.terminate()
             started.wait(20)
+
+
+def _stop_training(url: str) -> None:
+    """Leave no training behind: it outlives the server, as it should."""
+    client = Client(Transport(read_address(url))).training
+    with suppress(Trouble):
+        for run in client.all(CancelToken()):
+            if not run.ended:
+                client.stop(run.run, CancelToken())
 
 
 def _wait_for(url: str, alive: Callable[[], bool]) -> None:

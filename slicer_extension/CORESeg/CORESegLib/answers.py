@@ -119,6 +119,20 @@ def seconds_of(values: Mapping[str, Any], key: str) -> float | None:
     return float(value)
 
 
+def number_of(values: Mapping[str, Any], key: str) -> float | None:
+    """Return any finite number among JSON values; None where there is none."""
+    value = values.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        return None
+    return float(value)
+
+
+def part_of(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object among JSON values; an empty one where there is none."""
+    value = values.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content)

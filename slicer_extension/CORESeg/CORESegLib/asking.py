@@ -16,12 +16,12 @@ from typing import Any, Literal, Protocol
 from CORESegLib.answers import seconds_of, text_of, whole_of
 from CORESegLib.client import Client
 from CORESegLib.event_stream import ServerEvent
+from CORESegLib.server_calls import pause_for
 from CORESegLib.stopping import CancelToken
 from CORESegLib.trouble import Kind, Trouble
 
 RECONNECTS = 6
 FIRST_PAUSE_S = 0.2
-STEP_S = 0.05
 MESSAGES_A_SECOND = 20.0
 _KINDS: Mapping[str, Kind] = {
     "cancelled": "cancelled",
@@ -171,7 +171,7 @@ def _followed(
         failures += 1
         if failures > RECONNECTS:
             raise fault
-        _pause(FIRST_PAUSE_S * 2 ** (failures - 1), cancel, pause)
+        pause_for(FIRST_PAUSE_S * 2 ** (failures - 1), cancel, pause)
 
 
 def _told(event: ServerEvent, tell: Tell) -> bool:
@@ -216,10 +216,3 @@ def _forgotten(trouble: Trouble) -> Trouble:
         status=trouble.status,
         code=trouble.code,
     )
-
-
-def _pause(seconds: float, cancel: CancelToken, pause: Callable[[float], None]) -> None:
-    steps = max(1, round(seconds / STEP_S))
-    for _ in range(steps):
-        cancel.check()
-        pause(seconds / steps)

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from CORESegLib.answers import read_object, text_of, whole_of
-from CORESegLib.event_stream import ServerEvent, read_events
+from CORESegLib.answers import part_of, text_of, whole_of
+from CORESegLib.event_stream import ServerEvent
 from CORESegLib.multipart import FilePart, Progress, form_body
+from CORESegLib.server_calls import ask_object, json_body, stream_events
 from CORESegLib.stopping import CancelToken
-from CORESegLib.transport import Body, Call, Transport
+from CORESegLib.training_client import TrainingClient
+from CORESegLib.transport import Call, Transport
 from CORESegLib.trouble import Trouble
 
 MODEL = "coreseg"
 OLDEST_SERVER = (0, 1)
 NEWEST_SERVER = (1, 0)
 """The first version that this panel may not understand any more."""
-MAX_JSON_BYTES = 32 << 20
 QUICK_S = 3.0
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_READ_AGAIN = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,14 @@ class ServerInfo:
 
     Attributes:
         version: Of CORE-Seg.
-        model: Preset and version of what answers.
+        preset: Of the model.
+        model: Preset and version of the weights in memory; the preset alone while there are none.
         loaded: Whether the weights are in memory; the first question waits for them.
         waiting: Questions of others before the next one.
     """
 
     version: str
+    preset: str
     model: str
     loaded: bool
     waiting: int
@@ -53,6 +55,7 @@ class Client:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.training = TrainingClient(transport)
 
     @property
     def address_url(self) -> str:
@@ -66,12 +69,13 @@ class Client:
             Trouble: It is not there, refuses, is none of ours, or of a version that this panel cannot speak to.
         """
         values = self._object(Call(method="GET", path=("coreseg", "health")), cancel)
-        versions, model, queue = (_part(values, key) for key in ("versions", "model", "queue"))
+        versions, model, queue = (part_of(values, key) for key in ("versions", "model", "queue"))
         version = text_of(versions, "coreseg", limit=40)
         _check_version(version)
         preset, name = (text_of(model, key, limit=80) for key in ("preset", "version"))
         return ServerInfo(
             version=version,
+            preset=preset,
             model=f"{preset} {name}".strip(),
             loaded=model.get("loaded") is True,
             waiting=whole_of(queue, "waiting") + whole_of(queue, "running"),
@@ -136,8 +140,7 @@ class Client:
         Raises:
             Trouble: The server takes none, or not this one.
         """
-        content = json.dumps({"model": model, "image": image_id, "params": dict(params)}).encode()
-        body = Body(content_type="application/json", size_bytes=len(content), pieces=[content])
+        body = json_body({"model": model, "image": image_id, "params": dict(params)})
         values = self._object(Call(method="POST", path=("coreseg", "jobs"), body=body), cancel)
         job_id = text_of(values, "id", limit=100)
         if not _JOB_ID.fullmatch(job_id):
@@ -154,26 +157,7 @@ class Client:
         Raises:
             Trouble: It breaks; asking again with the last id goes on where it broke.
         """
-        headers = {"Accept": "text/event-stream"}
-        if last_id:
-            headers["Last-Event-ID"] = str(last_id)
-        call = Call(
-            method="GET",
-            path=("coreseg", "jobs", job_id, "events"),
-            headers=headers,
-            silence_s=self._transport.timeouts.stream_s,
-        )
-        with self._transport.open(call, cancel) as response:
-            if response.status == 204:
-                return
-            kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-            if kind != "text/event-stream":
-                raise Trouble(
-                    "not_our_server",
-                    "The server sends no events where a job's were due.",
-                    remedy="Check the address; a proxy may stand between.",
-                )
-            yield from read_events(self._transport.read(response, cancel))
+        yield from stream_events(self._transport, ("coreseg", "jobs", job_id, "events"), last_id, cancel)
 
     def stand(self, job_id: str, cancel: CancelToken) -> dict[str, Any]:
         """Return where a job stands."""
@@ -221,22 +205,7 @@ class Client:
             partial.unlink(missing_ok=True)
 
     def _object(self, call: Call, cancel: CancelToken) -> dict[str, Any]:
-        """Return the JSON object that answers a call; one that only reads is made again when the line breaks."""
-        attempts = _READ_AGAIN if call.method == "GET" else 1
-        while True:
-            attempts -= 1
-            try:
-                with self._transport.open(call, cancel) as response:
-                    content = self._transport.read_at_most(response, cancel, limit_bytes=MAX_JSON_BYTES)
-                    return read_object(content, response.headers.get("Content-Type"))
-            except Trouble as trouble:
-                if trouble.kind != "cut" or not attempts:
-                    raise
-
-
-def _part(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = values.get(key)
-    return value if isinstance(value, dict) else {}
+        return ask_object(self._transport, call, cancel)
 
 
 def _check_version(version: str) -> None:

@@ -34,6 +34,7 @@ class ConnectionStrip:
         self, on_connect: Callable[[str, str], None], *, servers: Sequence[str], locked: str
     ) -> None:
         self._on_connect = on_connect
+        self._info: ServerInfo | None = None
         self.address = qt.QComboBox()
         self.address.setEditable(True)
         self.address.addItems([locked] if locked else list(servers))
@@ -70,14 +71,26 @@ class ConnectionStrip:
 
     def show_busy(self, address: ServerAddress) -> None:
         """Show that the server is being asked."""
+        self._info = None
         self._show("busy", _("connecting"), address.note)
         self.warning.setText(_("Images travel unencrypted to this server; anyone on the way can read them."))
         self.warning.setVisible(address.readable_on_the_way)
 
     def show_there(self, info: ServerInfo) -> None:
         """Show what the server is."""
-        model = info.model if info.loaded else _("{model}, still to be loaded").format(model=info.model)
-        self._show("there", f"CORE-Seg {info.version}", model)
+        self._info = info
+        self._show_model(info.model)
+
+    def show_answering(self, version: str) -> None:
+        """Show which version of the weights answers from the next question on."""
+        if self._info is not None:
+            self._show_model(f"{self._info.preset} {version}")
+
+    def _show_model(self, model: str) -> None:
+        assert self._info is not None
+        ready = self._info.loaded and model == self._info.model
+        said = model if ready else _("{model}, still to be loaded").format(model=model)
+        self._show("there", f"CORE-Seg {self._info.version}", said)
 
     def show_trouble(self, trouble: Trouble) -> None:
         """Show why there is no connection."""

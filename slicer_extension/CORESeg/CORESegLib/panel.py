@@ -21,16 +21,22 @@ from CORESegLib.outbox import Outbox
 from CORESegLib.panel_answers import Answers
 from CORESegLib.panel_asking import Asking
 from CORESegLib.panel_editing import Editing
+from CORESegLib.panel_exporting import Exporting, ask_for_folder
 from CORESegLib.panel_place import VIEW, Place
 from CORESegLib.panel_submitting import Submitting
+from CORESegLib.panel_training import Training
 from CORESegLib.progress import QuestionView
 from CORESegLib.question_block import QuestionBlock
 from CORESegLib.remembered import Remembered
 from CORESegLib.scene_images import background_of, shape_of, view_named
+from CORESegLib.settings_block import SettingsBlock
 from CORESegLib.transport import Transport
 from CORESegLib.trouble import Trouble
 from CORESegLib.widgets import section
 from CORESegLib.worker import STROKE_MS, Ended, Pump, Task
+
+WATCH_MS = 200
+"""How often what lasts for hours is listened to; the short sleep of each stroke is then no burden."""
 
 
 class Panel:
@@ -38,10 +44,14 @@ class Panel:
 
     Args:
         confirm: Asks the person a question that is answered by yes or no.
+        choose_folder: Asks the person for a folder.
     """
 
-    def __init__(self, confirm: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, confirm: Callable[[str], bool] | None = None, choose_folder: Callable[[], str] = ask_for_folder
+    ) -> None:
         self._confirm = confirm or slicer.util.confirmOkCancelDisplay
+        self._choose_folder = choose_folder
         self._settings = slicer.app.userSettings()
         self.remembered = Remembered(self._settings, lambda name: os.environ.get(name, ""))
         self._client: Client | None = None
@@ -52,6 +62,10 @@ class Panel:
         self.timer = qt.QTimer()
         self.timer.setInterval(STROKE_MS)
         self.timer.timeout.connect(self._stroke)
+        self.watch_pump = Pump()
+        self.watch_timer = qt.QTimer()
+        self.watch_timer.setInterval(WATCH_MS)
+        self.watch_timer.timeout.connect(self._watch_stroke)
         self._build()
         self._observe(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._scene_closed)
         self._observe(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
@@ -66,7 +80,7 @@ class Panel:
         self.question = QuestionBlock(
             self.press, self.refresh, lambda: self.place.turn(), questions=self.remembered.questions
         )
-        self.place = Place(self.question)
+        self.place = Place(self.question, lambda: self.remembered.reasoning)
         self.editing = Editing(self.refresh_answer, self.ask_again)
         self.answers = Answers(self.editing, self.refresh)
         self.asking = Asking(
@@ -76,13 +90,29 @@ class Panel:
             folder=Path(slicer.app.temporaryPath),
         )
         outbox = Outbox(Path(slicer.app.slicerUserSettingsFilePath).parent / "CORESeg" / "outbox")
-        self.submitting = Submitting(outbox, self.answers, self._start)
+        self.training = Training(
+            self._start,
+            self._watch,
+            confirm=lambda text: self._confirm(text),
+            answering=self.connection.show_answering,
+        )
+        self.submitting = Submitting(outbox, self.answers, self._start, self.training.submitted)
+        self.exporting = Exporting(
+            self.answers,
+            self._start,
+            choose_folder=lambda: self._choose_folder(),
+            words=lambda: self.submitting.block.words,
+        )
+        self.settings = SettingsBlock(self.remembered)
         for title, inside, open_ in (
             (_("Connection"), self.connection.widget, True),
             (_("Question"), self.question.widget, True),
             (_("Answer"), self.answers.block.widget, True),
             (_("Correct"), self.editing.widget, False),
             (_("Submit"), self.submitting.block.widget, True),
+            (_("Fine-tuning"), self.training.block.widget, True),
+            (_("DICOM export"), self.exporting.block.widget, False),
+            (_("Settings"), self.settings.widget, False),
         ):
             block, place = section(title, open_=open_)
             place.addWidget(inside)
@@ -119,9 +149,10 @@ class Panel:
             shortcut.setEnabled(False)
 
     def close(self) -> None:
-        """End everything; submissions stay on disk."""
-        self.timer.stop()
-        self.pump.stop()
+        """End everything; submissions stay on disk, and a training goes on where it runs."""
+        for timer, pump in ((self.timer, self.pump), (self.watch_timer, self.watch_pump)):
+            timer.stop()
+            pump.stop()
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed.clear()
@@ -132,9 +163,11 @@ class Panel:
     def connect(self, typed: str, token: str) -> None:
         """Ask a server what it is."""
         self._client = None
+        self.training.leave()
         try:
             address = read_address(self.remembered.locked_server or typed)
-            client = Client(Transport(address, token=token or None))
+            transport = Transport(address, token=token or None, timeouts=self.remembered.timeouts)
+            client = Client(transport)
         except Trouble as trouble:
             self.connection.show_trouble(trouble)
             self.refresh()
@@ -150,6 +183,7 @@ class Panel:
             self.connection.show_there(message)
             self.remembered.add_server(address)
             self.submitting.use(client)
+            self.training.use(client)
         elif message.trouble is not None:
             self.connection.show_trouble(message.trouble)
         self.refresh()
@@ -178,6 +212,7 @@ class Panel:
             if not self._confirm(self._consent(self._address)):
                 return
             self.remembered.allow(self._address)
+            self.settings.show()
         self.asking.ask(self._client, self.place.wishes())
         self.remembered.add_question(self.question.words)
         self.question.set_earlier(self.remembered.questions)
@@ -225,6 +260,7 @@ class Panel:
         """Show how the chosen answer stands."""
         self.answers.show()
         self.submitting.show()
+        self.exporting.show()
 
     def _page(self) -> str:
         answer = self.asking.current
@@ -251,6 +287,15 @@ class Panel:
         if not self.pump.busy:
             # An idle panel costs nothing.
             self.timer.stop()
+
+    def _watch(self, task: Task[Any], listen: Callable[[Any], None]) -> None:
+        self.watch_pump.start(task, listen)
+        self.watch_timer.start()
+
+    def _watch_stroke(self) -> None:
+        self.watch_pump.stroke()
+        if not self.watch_pump.busy:
+            self.watch_timer.stop()
 
     def _scrolled(self, *_event: object) -> None:
         self._show_question()

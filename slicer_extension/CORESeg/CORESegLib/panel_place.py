@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -30,10 +31,12 @@ class Place:
 
     Args:
         block: Where image and scope are chosen.
+        reasoning: Returns how much the model is to write; empty for what the server does.
     """
 
-    def __init__(self, block: QuestionBlock) -> None:
+    def __init__(self, block: QuestionBlock, reasoning: Callable[[], str]) -> None:
         self._block = block
+        self._reasoning = reasoning
 
     @property
     def volume(self) -> Any:
@@ -71,7 +74,12 @@ class Place:
         found = clicks.on_slice(volume, axis=spot.axis, index=spot.index)
         if not found:
             return None
-        params: dict[str, Any] = {"scope": "slice", "axis": AXES[spot.axis], "slice": spot.index}
+        params: dict[str, Any] = {
+            "scope": "slice",
+            "axis": AXES[spot.axis],
+            "slice": spot.index,
+            **self._mode(),
+        }
         params.update(found)
         return Wish(volume=volume, words=kept.scene.query, axis=spot.axis, params=params, again=kept)
 
@@ -109,9 +117,12 @@ class Place:
             )
         )
 
+    def _mode(self) -> dict[str, str]:
+        return {"reasoning": mode} if (mode := self._reasoning()) else {}
+
     def _wish(self, volume: Any, kind: str) -> Wish:
         spot = spot_of(view_named(VIEW), volume)
-        params: dict[str, Any] = {"scope": kind, "axis": AXES[spot.axis]}
+        params: dict[str, Any] = {"scope": kind, "axis": AXES[spot.axis], **self._mode()}
         if kind == "slice":
             params["slice"] = spot.index
         elif kind == "range":

@@ -27,14 +27,20 @@ class Submitting:
         outbox: Where submissions wait.
         answers: Of the session.
         start: Starts a task and hands its messages to a listener.
+        delivered: Called after the server has taken something.
     """
 
     def __init__(
-        self, outbox: Outbox, answers: Answers, start: Callable[[Task[Any], Callable[[Any], None]], None]
+        self,
+        outbox: Outbox,
+        answers: Answers,
+        start: Callable[[Task[Any], Callable[[Any], None]], None],
+        delivered: Callable[[], None],
     ) -> None:
         self.outbox = outbox
         self._answers = answers
         self._start = start
+        self._delivered = delivered
         self._client: Client | None = None
         self._sending = self._putting = False
         self.block = SubmitBlock(self.submit, self.send)
@@ -112,6 +118,7 @@ class Submitting:
                 self.block.line.setText(_waits(message.trouble))
         elif message:
             self.block.line.setText(_("Sent: the server has it."))
+            self._delivered()
         self.show()
 
     def _why_not(self) -> str:
