@@ -2,22 +2,23 @@
 
     python -m benchmarks.grpo_time --threads 1
 
-Both ways write the same number of tokens, decode the same masks and take the same gradients; weights are random and
-the answers run to their limit, so that nothing depends on what a model says. `answer by answer` is the way of general
-trainers: see `benchmarks.grpo_cost`.
+All ways write the same number of tokens and decode the same masks; weights are random and the answers run to their
+limit, so that nothing depends on what a model says. `answer by answer` is the way of general trainers: see
+`benchmarks.grpo_cost`. `shared` takes the same gradients; `shared, 2 masks learned` is what `grpo_lite.yaml` does.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.clock import Times, time_in_turns
+from benchmarks.clock import Clock, Times, time_in_turns
 from coreseg_core.inference.decode import DecodeOptions, decode_replies
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.completions import Prompt, completion_states, token_log_probs
@@ -27,7 +28,9 @@ from coreseg_core.models.mllm import sequence_positions
 from coreseg_core.models.preset import load_preset
 
 QUESTION = "Is there a liver tumor?"
-PER_ANSWER, SHARED = "answer by answer", "shared"
+PER_ANSWER, SHARED, CONFIGURED = "answer by answer", "shared", "shared, 2 masks learned"
+LEARNED_MASKS = 2
+"""`learned_masks` of training/configs/grpo_lite.yaml."""
 
 
 class GroupBench:
@@ -51,12 +54,21 @@ class GroupBench:
         # Letters, which neither end an answer nor are `<seg>`.
         self._ids = torch.randint(100, 200, (answers, tokens), generator=generator)
 
-    def shared(self) -> None:
+    @property
+    def ways(self) -> dict[str, Callable[[], None]]:
+        """How a group can be gone through, by name."""
+        return {PER_ANSWER: self.per_answer, SHARED: self.shared, CONFIGURED: self.configured}
+
+    def configured(self) -> None:
+        """Do as `shared`, but learn no more masks of the one view than `grpo_lite.yaml` does."""
+        self.shared(learned_masks=LEARNED_MASKS)
+
+    def shared(self, *, learned_masks: int | None = None) -> None:
         """Take a step's work on the group with picture and question read once in each part."""
         self._roll_out(self._answers)
         with torch.no_grad():
             self._log_probs(self._ids, shared=True)
-        self._learn(self._ids, shared=True)
+        self._learn(self._ids, shared=True, learned_masks=learned_masks)
 
     def per_answer(self) -> None:
         """Take the same work answer by answer, with a pass of its own for the reward's states."""
@@ -95,18 +107,18 @@ class GroupBench:
         logits, _ = self._model.segmenter.decode(self._embedding.expand(len(states), -1, -1, -1), prompts)
         return logits
 
-    def _learn(self, ids: Tensor, *, shared: bool) -> None:
+    def _learn(self, ids: Tensor, *, shared: bool, learned_masks: int | None = None) -> None:
         states = self._states(ids, shared=shared)
         log_probs, _ = token_log_probs(self._model.language, states.flatten(0, 1), ids.flatten())
-        (log_probs.mean() + self._mask(states).sigmoid().mean()).backward()
+        (log_probs.mean() + self._mask(states[:learned_masks]).sigmoid().mean()).backward()
         self._model.zero_grad(set_to_none=True)
 
 
 def count_operations(model: CoreSegModel, *, answers: int, tokens: int) -> dict[str, int]:
-    """Return the floating-point operations of both ways, backward passes included, as torch counts them."""
+    """Return the floating-point operations of each way, backward passes included, as torch counts them."""
     group = GroupBench(model, answers=answers, tokens=tokens)
     counted = {}
-    for name, run in ((PER_ANSWER, group.per_answer), (SHARED, group.shared)):
+    for name, run in group.ways.items():
         with FlopCounterMode(display=False) as counter:
             run()
         counted[name] = int(counter.get_total_flops())
@@ -114,24 +126,26 @@ def count_operations(model: CoreSegModel, *, answers: int, tokens: int) -> dict[
 
 
 def table(operations: Mapping[str, int], times: Mapping[str, Times]) -> str:
-    """Return both ways as Markdown, and how many times less the shared one takes of each."""
+    """Return the ways as Markdown, with how many times less than answer by answer the others take."""
     rows = {
         "operations, GFLOP": {name: count / 1e9 for name, count in operations.items()},
         "best time, ms": {name: one.best_ms for name, one in times.items()},
         "median time, ms": {name: one.median_ms for name, one in times.items()},
     }
-    lines = [f"| one group on `lite` | {PER_ANSWER} | {SHARED} | ratio |", "|---|---:|---:|---:|"]
+    lines = [f"| one group on `lite` | {' | '.join(operations)} |", f"|---|{'---:|' * len(operations)}"]
     for title, values in rows.items():
-        first, second = values[PER_ANSWER], values[SHARED]
-        lines.append(f"| {title} | {first:.1f} | {second:.1f} | {first / second:.2f} |")
+        cells = [f"{value:.1f} (1 / {values[PER_ANSWER] / value:.2f})" for value in values.values()]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def measure(model: CoreSegModel, *, answers: int, tokens: int, repeats: int) -> dict[str, Times]:
-    """Return the times of both ways, run in turns."""
-    group = GroupBench(model, answers=answers, tokens=tokens)
-    times = time_in_turns([group.per_answer, group.shared], repeats=repeats, device=torch.device("cpu"))
-    return dict(zip((PER_ANSWER, SHARED), times, strict=True))
+def measure(
+    model: CoreSegModel, *, answers: int, tokens: int, repeats: int, clock: Clock = time.perf_counter
+) -> dict[str, Times]:
+    """Return the times of each way by a clock, run in turns."""
+    ways = GroupBench(model, answers=answers, tokens=tokens).ways
+    times = time_in_turns([*ways.values()], repeats=repeats, device=torch.device("cpu"), clock=clock)
+    return dict(zip(ways, times, strict=True))
 
 
 def random_model() -> CoreSegModel:
@@ -152,11 +166,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=48, help="of an answer")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="on a busy machine: seconds of the processor, summed over threads",
+    )
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     model, sizes = random_model(), {"answers": arguments.answers, "tokens": arguments.tokens}
     operations = count_operations(model, **sizes)
-    print(table(operations, measure(model, **sizes, repeats=arguments.repeats)))
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+    print(table(operations, measure(model, **sizes, repeats=arguments.repeats, clock=clock)))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tiny_core_seg import TOKENIZER, tiny_core_seg
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import grpo_time
 from benchmarks.grpo_cost import StepShape, head_flops, step_cost, text_flops, vision_flops
 from benchmarks.grpo_time import PER_ANSWER, SHARED, count_operations, measure, random_model, table
 from coreseg_core.models.build import build_coreseg
@@ -69,7 +72,16 @@ def test_both_ways_of_a_group_are_timed_and_sharing_does_less() -> None:
     counted = count_operations(model, answers=4, tokens=6)
     assert counted[SHARED] < counted[PER_ANSWER]
     printed = table(counted, times)
-    assert f"| {counted[PER_ANSWER] / counted[SHARED]:.2f} |" in printed
+    assert f"(1 / {counted[PER_ANSWER] / counted[SHARED]:.2f})" in printed
+
+
+def test_as_many_masks_are_learned_as_the_recipe_of_lite_says() -> None:
+    recipe = yaml.safe_load(
+        (Path(grpo_time.__file__).parents[1] / "training/configs/grpo_lite.yaml").read_text()
+    )
+    assert recipe["learned_masks"] == grpo_time.LEARNED_MASKS
+    counted = count_operations(random_model(), answers=4, tokens=6)
+    assert counted[grpo_time.CONFIGURED] < counted[SHARED]
 
 
 def test_operations_of_a_group_are_counted_wherever_they_are_done() -> None:
