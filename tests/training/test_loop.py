@@ -204,7 +204,7 @@ def test_run_killed_twenty_times_ends_with_the_weights_of_one_that_was_not(tmp_p
     _run_slowly(tmp_path / "whole")
     rng, folder = random.Random(8), tmp_path / "killed"
     killed = 0
-    for _ in range(200):
+    for attempt in range(200):
         process = _forked(_run_slowly, folder)
         process.start()
         time.sleep(rng.uniform(0.01, 0.4))
@@ -214,7 +214,7 @@ def test_run_killed_twenty_times_ends_with_the_weights_of_one_that_was_not(tmp_p
         if (folder / "checkpoints" / f"step_{STEPS:06d}").exists() and killed < 20:
             # It got to its end too soon: back to somewhere before it.
             for place in (folder / "checkpoints").glob("step_*"):
-                place.rename(folder / f"old-{killed}-{place.name}")
+                place.rename(folder / f"old-{attempt}-{place.name}")
         if killed == 20:
             break
     assert killed == 20

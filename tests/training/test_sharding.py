@@ -91,9 +91,9 @@ def test_an_engine_that_takes_the_steps_itself_is_refused_with_what_to_launch_in
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.DEEPSPEED)
-    model = nn.Linear(2, 2)
+    model, pace = nn.Linear(2, 2), LoopConfig(steps=1, mixed_precision="no")
     with pytest.raises(InputError, match="DeepSpeed") as refused:
-        TrainingLoop(model, [{"params": model.parameters()}], config=LoopConfig(steps=1), folder=tmp_path)
+        TrainingLoop(model, [{"params": model.parameters()}], config=pace, folder=tmp_path)
     named = re.findall(r"\w+\.yaml", refused.value.remedy)
     assert named
     assert set(named) <= {path.name for path in LAUNCHES}
