@@ -13,11 +13,13 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from coreseg_core.checkpoint import replace_file
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.tables import markdown_table, number
+from coreseg_core.models.mask_prompts import MaskPrompt
 from training.grpo import run
 from training.grpo_config import GRPOConfig, read_config
 from training.settings import add_settings
@@ -25,6 +27,11 @@ from training.settings import add_settings
 FULL, START = "full", "sft-only"
 Change = Callable[[GRPOConfig], GRPOConfig]
 
+OTHER_PROMPTS: Mapping[str, MaskPrompt] = {
+    "seg-alone": "seg",
+    "pooled-answer": "pooled",
+    "no-adapter": "boxes",
+}
 VARIANTS: Mapping[str, Change] = {
     FULL: lambda config: config,
     "no-format": lambda config: replace(config, rewards=replace(config.rewards, format=0.0)),
@@ -33,16 +40,13 @@ VARIANTS: Mapping[str, Change] = {
     "plain-dice": lambda config: replace(config, rewards=replace(config.rewards, mask_kind="dice")),
     "no-dice-ce": lambda config: replace(config, mask_weights=dict.fromkeys(config.mask_weights, 0.0)),
     "dice-ce-stops-at-adapter": lambda config: replace(config, mask_gradient=False),
-    "seg-alone": lambda config: replace(config, mask_prompt="seg"),
-    "pooled-answer": lambda config: replace(config, mask_prompt="pooled"),
-    "no-adapter": lambda config: replace(config, mask_prompt="boxes"),
+    **{name: partial(replace, mask_prompt=prompt) for name, prompt in OTHER_PROMPTS.items()},
     "no-kl": lambda config: replace(config, policy=replace(config.policy, beta=0.0)),
 }
 """What each variant leaves out. `seg-alone`, `pooled-answer` and `no-adapter` (the segmenter draws the boxes that the
 answer writes) change what the segmenter is prompted with, from the weights that stage 1 learned otherwise. `sft-only`,
 the model of stage 1 itself, stands in the table without a run."""
 
-OTHER_PROMPTS = {"seg-alone", "pooled-answer", "no-adapter"}
 _BEFORE = "Dice before"
 # Rewards are not compared between variants: they are what varies.
 _COLUMNS = {

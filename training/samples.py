@@ -31,12 +31,21 @@ MODE_WEIGHTS = (0.3, 0.35, 0.35)
 
 @dataclass(frozen=True, kw_only=True)
 class Dialogue:
-    """One question about one view with the whole right reply."""
+    """One question about one view with the whole right reply.
+
+    Attributes:
+        kind: What kind of question it is.
+        question: As asked.
+        mode: How much reasoning is asked for.
+        reply: The right one.
+        boxes_xyxy_px: True boxes at the view's own pitch, that of the mask logits; for a model that draws them.
+    """
 
     kind: Kind
     question: str
     mode: ReasoningMode
     reply: str
+    boxes_xyxy_px: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +90,16 @@ def write_dialogue(
     target_wh = frame_size(view, frame)
     question, own = question_about(rng, row, kind=kind, mix=mix)
     mode = mode or rng.choices(REASONING_MODES, weights=MODE_WEIGHTS)[0]
-    in_frame = boxes_to_frame(boxes(view.mask), (width, height), target_wh)
+    true_boxes = boxes(view.mask)
+    in_frame = boxes_to_frame(true_boxes, (width, height), target_wh)
     facts = measure(view.mask, view.grey) if question.kind == "present" else None
     if own is None:
         reply = target_text(rng, row, facts, in_frame, question.kind, question, mode)
     else:
         reply = own.reply(in_frame, _reasoning(rng, row, own, view, facts, mode))
-    return Dialogue(kind=question.kind, question=question.text, mode=mode, reply=reply)
+    return Dialogue(
+        kind=question.kind, question=question.text, mode=mode, reply=reply, boxes_xyxy_px=true_boxes
+    )
 
 
 def _reasoning(
@@ -156,8 +168,7 @@ def collate(
         seg=padded([row.seg for row in rows], 0).bool(),
         embeddings=embeddings.float(),
         frames=_frames(views),
-        # The right reply writes the true boxes, and these lie at the pitch of the mask logits already.
-        boxes=tuple(box_tensor(boxes(view.mask)) for view in views),
+        boxes=tuple(box_tensor(dialogue.boxes_xyxy_px) for dialogue in dialogues),
     )
     masks = torch.from_numpy(np.stack([square_mask(view.mask, side_px) for view in views]))
     return TrainingBatch(
