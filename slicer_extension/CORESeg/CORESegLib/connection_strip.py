@@ -94,7 +94,7 @@ class ConnectionStrip:
 
     def show_trouble(self, trouble: Trouble) -> None:
         """Show why there is no connection."""
-        self._show("trouble", _("no connection"), f"{trouble.said} {trouble.remedy}".strip())
+        self._show("trouble", _("no connection"), str(trouble))
         self.line.setToolTip(trouble.details)
 
     def _show(self, kind: str, word: str, said: str) -> None:

@@ -163,7 +163,7 @@ class Outbox:
         shutil.rmtree(gone, ignore_errors=True)
 
     def _refuse(self, submission: Submission, trouble: Trouble) -> None:
-        note = json.dumps({"said": f"{trouble.said} {trouble.remedy}".strip()}, ensure_ascii=False)
+        note = json.dumps({"said": str(trouble)}, ensure_ascii=False)
         (submission.folder / _FAILED).write_text(note, encoding="utf-8")
 
 

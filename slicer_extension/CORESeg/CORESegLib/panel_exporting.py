@@ -115,7 +115,7 @@ class Exporting:
         self.show()
 
     def _say(self, trouble: Trouble) -> None:
-        self.block.line.setText(f"{trouble.said} {trouble.remedy}".strip())
+        self.block.line.setText(str(trouble))
 
     def _why_not(self) -> str:
         current = self._answers.current

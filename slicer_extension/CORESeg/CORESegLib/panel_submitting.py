@@ -105,7 +105,7 @@ class Submitting:
         if isinstance(message, Ended):
             self._putting = False
             if message.trouble is not None:
-                self.block.line.setText(f"{message.trouble.said} {message.trouble.remedy}".strip())
+                self.block.line.setText(str(message.trouble))
             self.send()
         else:
             self._answers.submitted(submitted)

@@ -184,7 +184,7 @@ class Training:
             return
         if isinstance(message, Ended):
             if message.trouble is not None:
-                self._said = _spoken(message.trouble)
+                self._said = str(message.trouble)
         else:
             trainings, self.versions, self.labels = message
             self._said = self._said if self._learns else ""
@@ -239,7 +239,7 @@ class Training:
             self._said = f"{trouble.said} {_('Wait for its end, or stop it.')}"
             self._look()
         else:
-            self._said = _spoken(trouble)
+            self._said = str(trouble)
 
     def _follow(self, stand: TrainingStand) -> None:
         client = self._client
@@ -257,7 +257,7 @@ class Training:
         if isinstance(message, Ended):
             self._following = None
             if message.trouble is not None and message.trouble.kind != "cancelled":
-                self._said = _spoken(message.trouble)
+                self._said = str(message.trouble)
         elif isinstance(message, TrainingStand):
             self.stand, self._away = message, None
             if message.ended:
@@ -274,7 +274,3 @@ class Training:
         if self._following is not None:
             self._following.cancel()
         self._following, self._away, self._busy, self._decided = None, None, False, False
-
-
-def _spoken(trouble: Trouble) -> str:
-    return f"{trouble.said} {trouble.remedy}".strip()

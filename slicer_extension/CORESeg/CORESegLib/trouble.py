@@ -29,7 +29,7 @@ RETRYABLE: frozenset[Kind] = frozenset({"name_not_found", "refused", "timeout", 
 
 
 class Trouble(Exception):
-    """An expected failure: what happened, what to do, and what a supporter wants to know.
+    """An expected failure: what happened, what to do, and what a supporter wants to know. As `str`, the first two.
 
     Args:
         kind: Tells panel and outbox what they may do about it.
