@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+
+from coreseg_core.evaluation.rows import Row
 
 _PICTURES = (
     ("isic2017", "dermoscopy", "skin", "skin lesion", "melanoma"),
@@ -32,16 +32,19 @@ _PICTURES = (
 
 
 @pytest.fixture(scope="session")
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """One manifest row for every kind of picture."""
     return [
-        {
-            "subset": subset,
-            "modality": modality,
-            "anatomy": anatomy,
-            "target": target,
-            "disease": disease,
-            "area_frac": 0.0 if disease == "none" else 0.1,
-        }
-        for subset, modality, anatomy, target, disease in _PICTURES
+        Row(
+            id=str(number),
+            image=f"{number}.png",
+            mask=f"{number}_mask.png",
+            split="train",
+            subset=subset,
+            modality=modality,
+            anatomy=anatomy,
+            target=target,
+            disease=disease,
+        )
+        for number, (subset, modality, anatomy, target, disease) in enumerate(_PICTURES)
     ]

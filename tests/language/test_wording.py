@@ -14,6 +14,7 @@ import pytest
 from coreseg_core import answer
 from coreseg_core.claims import Facts
 from coreseg_core.errors import InputError
+from coreseg_core.evaluation.rows import Row
 from coreseg_core.terms import terms, understand
 from training.wording import (
     KINDS,
@@ -30,7 +31,6 @@ from training.wording.catalogue import _HOMES
 from training.wording.frames import all_frames
 
 HANDWRITTEN = Path(__file__).parents[1] / "data" / "handwritten_questions.json"
-Row = dict[str, Any]
 FACTS = Facts(
     number="one", side="left", place="upper left", size="small", contrast="darker", outline="smooth",
     area_fraction=0.01, centre_xy=(0.2, 0.2), effect=-2.0, solidity=0.97,
@@ -63,7 +63,7 @@ def test_expectation_follows_the_kind(rows: list[Row]) -> None:
 
 
 def test_a_present_question_of_a_lesion_free_picture_is_refused(rows: list[Row]) -> None:
-    lesion_free = next(row for row in rows if row["disease"] == "none")
+    lesion_free = next(row for row in rows if row.disease == "none")
     with pytest.raises(InputError, match="lesion_free"):
         write_question(random.Random(0), lesion_free, "present")
 
@@ -82,15 +82,15 @@ def test_what_is_absent_is_never_what_the_picture_may_show() -> None:
 
 
 def test_oedema_round_a_bleed_is_never_asked_about_the_bleed(rows: list[Row]) -> None:
-    edema = [row for row in rows if row["target"] == "perihematomal edema"]
-    bleed = [row for row in rows if row["target"] == "intracranial hemorrhage"]
+    edema = [row for row in rows if row.target == "perihematomal edema"]
+    bleed = [row for row in rows if row.target == "intracranial hemorrhage"]
     assert not any(q.class_name == "intracranial hemorrhage" for _, q in _asked(edema, 300))
     assert not any(q.class_name == "perihematomal edema" for _, q in _asked(bleed, 300))
 
 
 def test_disease_words_are_used_only_where_they_are_true(rows: list[Row]) -> None:
-    nevus = [row for row in rows if row["disease"] == "melanocytic nevus"]
-    melanoma = [row for row in rows if row["disease"] == "melanoma"]
+    nevus = [row for row in rows if row.disease == "melanocytic nevus"]
+    melanoma = [row for row in rows if row.disease == "melanoma"]
     assert not any("melanoma" in q.text.lower() for _, q in _asked(nevus, 500))
     assert any("melanoma" in q.text.lower() for _, q in _asked(melanoma, 200))
 
@@ -112,7 +112,7 @@ def test_the_right_modality_is_named_often_so_that_the_word_alone_is_no_cue(rows
 
 
 def test_about_a_quarter_of_questions_about_lesions_has_no_mask(rows: list[Row]) -> None:
-    with_lesion = [row for row in rows if row["disease"] != "none"]
+    with_lesion = [row for row in rows if row.disease != "none"]
     outcomes = Counter(question.expect for _, question in _asked(with_lesion, 3000))
     assert 0.2 < 1 - outcomes["present"] / 3000 < 0.3
     assert outcomes["absent"] > 200 and outcomes["mismatch"] > 200
@@ -138,7 +138,7 @@ def test_every_target_text_is_well_formed_and_says_what_is_expected(rows: list[R
         assert bool(parsed.reasoning) == (mode != "none")
         assert not re.search(r"\d", re.sub(r"T1|T2", "", parsed.reasoning))
         if question.expect == "mismatch":
-            assert (parsed.modality, parsed.anatomy) == (row["modality"], row["anatomy"])
+            assert (parsed.modality, parsed.anatomy) == (row.modality, row.anatomy)
         else:
             assert parsed.class_name == question.class_name
 
@@ -154,13 +154,18 @@ def test_reasoning_keeps_to_its_length(rows: list[Row]) -> None:
 
 
 def test_a_readers_own_class_is_taken_at_its_word() -> None:
-    row = {
-        "modality": "photograph",
-        "anatomy": "foot",
-        "target": "wound",
-        "disease": "diabetic foot ulcer",
-        "area_frac": 0.1,
-    }
+    row = Row(
+        id="a",
+        image="a.png",
+        mask="a_mask.png",
+        split="train",
+        subset="own",
+        modality="photograph",
+        anatomy="foot",
+        target="wound",
+        disease="diabetic foot ulcer",
+    )
+    assert subject_of(row).kinds[0] == "present"
     rng = random.Random(0)
     texts = " ".join(write_question(rng, row, "present").text.lower() for _ in range(40))
     assert class_of(row) == "wound" and "wound" in texts and "diabetic foot ulcer" in texts

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from coreseg_core.answer import compose_absent, compose_mismatch, compose_present
 from coreseg_core.claims import CONTRAST, NUMBER, OUTLINE, PLACE, SIZE, Facts
 from coreseg_core.errors import InputError
+from coreseg_core.evaluation.rows import Row
 from coreseg_core.record import REASONING_MODES, Box, ReasoningMode
 from training.wording.captions import write_reasoning
-from training.wording.catalogue import KINDS, Kind, Row, Subject, class_of, subject_of
+from training.wording.catalogue import KINDS, Kind, Subject, class_of, subject_of
 from training.wording.negatives import DEFAULT_MIX, KindMix, choose_kind
 from training.wording.questions import Question, write_question
 

@@ -7,19 +7,16 @@ A negative is only ever asked when it cannot be true of the picture: the lists i
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from coreseg_core.errors import InputError
+from coreseg_core.evaluation.rows import Row
 from coreseg_core.terms import Target, Words, terms
 
 Kind = Literal["present", "lesion_free", "wrong_disease", "wrong_organ", "wrong_modality"]
 KINDS: tuple[Kind, ...] = ("present", "lesion_free", "wrong_disease", "wrong_organ", "wrong_modality")
-
-Row = Mapping[str, Any] | Any
-"""A manifest row, as a mapping or as an object with the same field names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +59,12 @@ def subject_of(row: Row) -> Subject:
     Raises:
         InputError: The row names no target or no modality.
     """
-    modality, anatomy = str(_field(row, "modality")), str(_field(row, "anatomy"))
-    target_words, disease = str(_field(row, "target")), str(_field(row, "disease"))
-    if not target_words or not modality:
+    if not row.target or not row.modality:
         raise InputError(
             "A manifest row has no target or no modality; both are needed to word a question.",
             remedy="Fill in the fields 'target' and 'modality'.",
         )
-    return _subject(modality, anatomy, target_words, disease, float(_field(row, "area_frac") or 0.0) <= 0.0)
+    return _subject(row.modality, row.anatomy, row.target, row.disease, row.lesion_free)
 
 
 def class_of(row: Row) -> str:
@@ -178,8 +173,3 @@ def _own_target(anatomy: str, target_words: str, disease: str) -> Target:
 @lru_cache(maxsize=2)
 def _by_name(group: str) -> dict[str, Words]:
     return {entry.name.lower(): entry for entry in getattr(terms(), group)}
-
-
-def _field(row: Row, name: str) -> Any:
-    value = row.get(name) if isinstance(row, Mapping) else getattr(row, name, None)
-    return "" if value is None else value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from training.wording.catalogue import Kind, Row, subject_of
+from coreseg_core.evaluation.rows import Row
+from training.wording.catalogue import Kind, subject_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from coreseg_core.errors import InputError
+from coreseg_core.evaluation.rows import Row
 from coreseg_core.terms import terms
 from training.wording import context, frames
 from training.wording.catalogue import (
     Kind,
-    Row,
     Subject,
     anatomy_words,
     home_of,
