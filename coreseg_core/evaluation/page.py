@@ -14,19 +14,15 @@ from coreseg_core import NOTICE
 from coreseg_core.evaluation.cases import Case
 from coreseg_core.evaluation.report import Report
 from coreseg_core.evaluation.tables import report_table
+from coreseg_core.html_page import html_page
 
 _WIDTH, _HEIGHT, _EDGE = 360, 220, 36
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #d8dee4; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); }
 th:first-child, td:first-child { text-align: left; }
 figure { display: inline-block; margin: 1rem 2rem 1rem 0; vertical-align: top; }
-figcaption { font-size: 13px; color: #57606a; }
+figcaption { font-size: 13px; }
 .case img { max-width: 34rem; display: block; margin-bottom: .3rem; }
-@media (prefers-color-scheme: dark) {
-  body { background: #0d1117; color: #e6edf3; } th, td { border-color: #30363d; } figcaption { color: #8d96a0; }
-}
 """
 
 
@@ -46,10 +42,7 @@ def report_page(report: Report, *, title: str, cases: Sequence[Case] = ()) -> st
         tables_as_html(report_table(report)),
         *(_case(case) for case in cases),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    )
+    return html_page(title, "".join(parts), style=_STYLE)
 
 
 def tables_as_html(markdown: str) -> str:

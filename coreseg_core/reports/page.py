@@ -7,21 +7,13 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from coreseg_core.html_page import html_page
 from coreseg_core.reports.words import CAUTIONS, HEADLINES, millilitres, spoken_slices
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; border-top: 1px solid #d0d7de; padding-top: 1rem; }
-h3 { font-size: 1rem; margin-bottom: .2rem; }
-table { border-collapse: collapse; margin: .5rem 0; } th, td { text-align: left; padding: .15rem .9rem .15rem 0; }
-td.number, th.number { text-align: right; }
-.outcome { font-weight: 600; } .caution, .facts { color: #57606a; } .warning { color: #9a3412; }
+h2 { border-top: 1px solid var(--rule); padding-top: 1rem; } .outcome { font-weight: 600; }
 figure { margin: .8rem 0; break-inside: avoid; } img { max-width: 100%; height: auto; }
-footer { border-top: 1px solid #d0d7de; margin-top: 2rem; color: #57606a; }
-@media (prefers-color-scheme: dark) {
-  body { background: #11141a; color: #e2e6ec; } .caution, .facts, footer { color: #9aa4b0; }
-  .warning { color: #ffb454; }
-}
+footer { border-top: 1px solid var(--rule); margin-top: 2rem; color: var(--quiet); }
 @media print { body { max-width: none; background: none; color: #000; } }
 """
 
@@ -33,20 +25,14 @@ def page(report: Mapping[str, Any]) -> str:
     body = [
         f"<h1>Study {escape(report['study'])}</h1>",
         f"<p>{_counted(len(images), 'image')}, {len(failed)} failed. {escape(report['created'])}.</p>",
-        f"<p class=caution>{escape(report['notice'])} Only &ldquo;{HEADLINES['absent'].lower()}&rdquo; may be read "
+        f"<p class=quiet>{escape(report['notice'])} Only &ldquo;{HEADLINES['absent'].lower()}&rdquo; may be read "
         "as absence, and only of what was asked.</p>",
         *_summary(images),
         *(part for image in images for part in _image(image)),
         f"<footer><p>{escape(report['notice'])} Confidence is not calibrated. Left and right in the reasoning "
         "are those of the picture.</p></footer>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Study {escape(report['study'])}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+    return html_page(f"Study {report['study']}", "\n".join(body), style=_STYLE)
 
 
 def _summary(images: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -83,7 +69,7 @@ def _image(image: Mapping[str, Any]) -> list[str]:
     spacing = image["spacing_mm"]
     size = f", {' x '.join(f'{side:g}' for side in spacing)} mm" if spacing else ""
     parts.append(
-        f"<p class=facts>{escape(image['modality'] or 'modality unknown')}, {shape} voxels{size}</p>"
+        f"<p class=quiet>{escape(image['modality'] or 'modality unknown')}, {shape} voxels{size}</p>"
     )
     for answer in image["answers"]:
         parts += _answer(answer, located=spacing is not None)
@@ -98,11 +84,11 @@ def _answer(answer: Mapping[str, Any], *, located: bool) -> list[str]:
         f"{HEADLINES[kind].capitalize()}: {spoken_slices(numbers)}"
         for kind, numbers in answer["slices"].items()
     ]
-    parts.append(f"<p class=facts>{'; '.join(told)}{where}</p>")
+    parts.append(f"<p class=quiet>{'; '.join(told)}{where}</p>")
     if outcome in CAUTIONS:
-        parts.append(f"<p class=caution>{escape(CAUTIONS[outcome])}</p>")
+        parts.append(f"<p class=quiet>{escape(CAUTIONS[outcome])}</p>")
     parts += [
-        f"<p class=caution>{spoken_slices(reason['slices']).capitalize()}: {escape(reason['text'])}</p>"
+        f"<p class=quiet>{spoken_slices(reason['slices']).capitalize()}: {escape(reason['text'])}</p>"
         for reason in answer["reasons"]
     ]
     parts += [
@@ -123,7 +109,7 @@ def _answer(answer: Mapping[str, Any], *, located: bool) -> list[str]:
     ]
     model = answer["model"]
     made_by = escape(f"Model {model['preset']} {model['version']} ({model['sha256'][:12]})")
-    parts.append(f"<p class=facts>{', '.join([made_by, *links])}</p>")
+    parts.append(f"<p class=quiet>{', '.join([made_by, *links])}</p>")
     return parts
 
 

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from coreseg_core.html_page import html_page
+
 _STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#1c2430}
-h1{font-size:1.4rem} h2{font-size:1.05rem;margin-top:2rem}
-table{border-collapse:collapse} td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
-th{font-weight:600;border-bottom:1px solid #c8d0da} .n{text-align:right} .quiet{color:#66717f}
-tr.answers td{font-weight:600} svg{display:block} rect.a{fill:#9fb4cc} rect.c{fill:#d98e3f}
+tr.answers td { font-weight: 600; } svg { display: block; } rect.a { fill: #9fb4cc; } rect.c { fill: #d98e3f; }
 """
 _WIDTH, _HEIGHT = 640, 120
 
@@ -28,10 +26,7 @@ def render(told: Mapping[str, Any]) -> str:
         _section("Agreement of answer and reader, by slice", _agreement(told["agreement"])),
         _section("Time and queue since the server was started", _times(told)),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>CORE-Seg</title>'
-        f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
+    return html_page("CORE-Seg", "".join(parts), style=_STYLE)
 
 
 def _section(title: str, content: str) -> str:
