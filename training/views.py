@@ -247,7 +247,12 @@ def build_store(
         base: Folder or hub id of the published weights that the preset stands on; see `load_model`.
         load: Picture and mask of a row; as the preset is served with by default.
         worker: (number, count): this process writes every `count`-th shard, so that several share the work.
+
+    Raises:
+        InputError: A pair has the number 0, which is the picture itself.
     """
+    if pairs and min(views, default=1) < 1:
+        raise InputError("Pairs are numbered from 1.", remedy="Say --views 1, or leave out --pairs.")
     keep_freed_memory()
     spec = preset or load_preset("lite")
     segmenter = published_segmenter(spec, base=base, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -297,7 +302,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", help="folder or hub id of the published weights that core-seg-3b stands on")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--part", choices=["train", "dev", "val"], default="train")
-    parser.add_argument("--views", type=int, nargs="+", default=[0, 1], help="0 is the picture itself")
+    parser.add_argument(
+        "--views", type=int, nargs="+", default=[0, 1], help="0 is the picture itself; pairs begin at 1"
+    )
     parser.add_argument("--pairs", action="store_true", help="views over and beside each lesion instead")
     parser.add_argument("--at-most", type=int, metavar="N", help="rows of each set, drawn by the seed")
     parser.add_argument("--out", type=Path, required=True)

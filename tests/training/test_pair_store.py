@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation.rows import Row
 from training.views import ViewStore, build_store, rows_of_sets
 
@@ -45,6 +47,11 @@ def test_a_picture_without_room_beside_its_lesion_is_left_out(tmp_path: Path) ->
 def test_no_picture_with_room_makes_an_empty_store(tmp_path: Path) -> None:
     build_store([_row("full")], [1], tmp_path, pairs=True, load=_load)
     assert len(ViewStore(tmp_path)) == 0
+
+
+def test_a_pair_is_never_numbered_as_the_picture_itself(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="from 1"):
+        build_store([_row("a")], [0, 1], tmp_path, pairs=True, load=_load)
 
 
 def test_at_most_so_many_rows_of_each_set_are_taken_in_their_order() -> None:
