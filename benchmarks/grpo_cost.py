@@ -10,10 +10,12 @@ way: picture and prompt are read once a group in each of these, and the states o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.models.preset import Preset, load_preset
 
 FRAME_PX = 448
@@ -140,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

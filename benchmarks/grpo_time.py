@@ -10,6 +10,7 @@ limit, so that nothing depends on what a model says. `answer by answer` is the w
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clock import Clock, Times, time_in_turns
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.inference.decode import DecodeOptions, decode_replies
 from coreseg_core.models.build import build_coreseg
 from coreseg_core.models.completions import Prompt, completion_states, token_log_probs
@@ -180,4 +182,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

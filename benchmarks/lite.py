@@ -7,6 +7,7 @@ python -m benchmarks --out bench.json --repeats 15 --device cpu --threads 2
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from benchmarks.comparison import compare
 from benchmarks.machine import Machine
 from benchmarks.report import BenchReport
 from benchmarks.stages import StageBench, encoder_dtype
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.models.allocator import keep_freed_memory
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.load import load_model
@@ -70,4 +72,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -22,8 +22,8 @@ from typing import Any
 
 from coreseg_core.answer import compose_present, parse
 from coreseg_core.cli import main as coreseg
-from coreseg_core.cli.program import BAD_REQUEST, error_text
-from coreseg_core.errors import CoreSegError, InputError
+from coreseg_core.cli.exits import exit_code
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import write_manifest
 from coreseg_core.evaluation.rows import Row
 
@@ -190,6 +190,7 @@ def _inside(path: str, *, table: Path, folder: Path, where: str) -> str:
     )
 
 
+@exit_code
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the manifest, and go on to `coreseg evaluate` if asked to."""
     parser = argparse.ArgumentParser(
@@ -207,12 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reading, evaluate = _before_and_from(given, EVALUATE)
     arguments = parser.parse_args(reading)
     manifest = arguments.folder / MANIFEST_NAME
-    try:
-        read = read_tuples(arguments.folder, fields=_fields(arguments.field))
-        write_manifest(manifest, read.rows)
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
+    read = read_tuples(arguments.folder, fields=_fields(arguments.field))
+    write_manifest(manifest, read.rows)
     counts = Counter(row.split for row in read.rows)
     print(f"{len(read.rows)} rows -> {manifest}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
     if read.unreadable_answers:

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from coreseg_core.cli.program import BAD_REQUEST, error_text
-from coreseg_core.errors import CoreSegError
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.evaluation.answers import Answered, read_answers
 from coreseg_core.evaluation.ask import NEGATIVES
 from coreseg_core.evaluation.paired import Difference, paired_difference
@@ -78,6 +77,7 @@ def _values(run: Sequence[Answered], value: Value, domain: str | None) -> dict[s
     return {key: number for key, number in values.items() if number is not None}
 
 
+@exit_code
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the comparison."""
     parser = argparse.ArgumentParser(
@@ -87,12 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--second", type=Path, nargs="+", required=True, help="answers, one file a seed")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals")
     arguments = parser.parse_args(argv)
-    try:
-        runs = [[read_answers(path) for path in paths] for paths in (arguments.first, arguments.second)]
-        print(comparison_table(*runs, seed=arguments.seed))
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
+    runs = [[read_answers(path) for path in paths] for paths in (arguments.first, arguments.second)]
+    print(comparison_table(*runs, seed=arguments.seed))
     return 0
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from coreseg_core.answer import compose_absent, compose_mismatch
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.ask import target_of
 from coreseg_core.evaluation.manifest import read_manifest, write_manifest
@@ -204,4 +206,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -15,6 +15,7 @@ they share the questions of a step, so their number changes nothing but rounding
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
@@ -273,4 +275,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from coreseg_core.checkpoint import read_manifest as read_weight_manifest
 from coreseg_core.checkpoint import replace_file
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.evaluation.tables import markdown_table
@@ -117,4 +119,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

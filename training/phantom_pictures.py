@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.imaging import Volume, VolumeGeometry, extract_slice
 from coreseg_core.phantoms import Study, make_study
 from coreseg_core.phantoms.fields import stream
@@ -128,4 +129,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main)())

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from coreseg_core.checkpoint import load_weights, read_manifest, save_weights
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.errors import CheckpointError
 from coreseg_core.models.base_files import TOKENIZER_NAME
 from coreseg_core.models.load import MASK_PROMPT_FACT
@@ -172,4 +174,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -55,9 +55,10 @@ def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None 
         config: The dataclass whose fields they are; not checked without it.
 
     Raises:
-        InputError: A change has no name and value, reaches into what is no part, or a name is not a field.
+        InputError: The file cannot be read or holds no settings, a change has no name and value or reaches into what
+            is no part, or a name is not a field.
     """
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = _mapping(path)
     for change in changes:
         _change(values, change)
     known = None if config is None else {item.name for item in fields(config)}
@@ -67,6 +68,19 @@ def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None 
             f"The configuration has no setting called {unknown[0][:40]!r}.",
             remedy=f"The settings are {', '.join(sorted(known or ()))}.",
         )
+    return values
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    remedy = "Name a YAML file of `NAME: VALUE` lines, such as those in training/configs."
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The configuration {path.name!r} cannot be read.", remedy=remedy) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"The configuration {path.name!r} is not YAML.", remedy=remedy) from error
+    if not isinstance(values, dict):
+        raise InputError(f"The configuration {path.name!r} holds no settings.", remedy=remedy)
     return values
 
 

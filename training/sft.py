@@ -15,6 +15,7 @@ A run that is killed goes on from its last checkpoint. On several processes: `ac
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from coreseg_core.checkpoint import load_weights
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.allocator import keep_freed_memory
@@ -277,4 +279,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.models.chat import SPECIAL_TOKENS
 from coreseg_core.prompts import chat_messages
@@ -68,4 +70,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import Row, read_manifest
 from coreseg_core.evaluation.pictures import CtDisplay, load_row
@@ -336,4 +338,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 
 from coreseg_core import __version__
 from coreseg_core.cli import ask, batch, evaluate, evaluate_volumes, importing, info, phantoms, samples
+from coreseg_core.cli.exits import BAD_REQUEST, exit_code
 from coreseg_core.cli.extensions import Subparsers, add_extensions
-from coreseg_core.errors import CoreSegError
 
-DONE, BAD_REQUEST, INTERRUPTED = 0, 2, 130
 BUILT_IN = {
     "ask": ask,
     "batch": batch,
@@ -54,19 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return BAD_REQUEST
     chosen = parser.parse_args(words)
-    try:
-        with warnings.catch_warnings():
-            if not sys.warnoptions:
-                # Deprecations inside the libraries we use are nothing the reader of an answer can act upon.
-                warnings.simplefilter("ignore", FutureWarning)
-                warnings.simplefilter("ignore", DeprecationWarning)
-            return int(chosen.run(chosen))
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
-    except KeyboardInterrupt:
-        print("\nStopped. No file was left half written.", file=sys.stderr)
-        return INTERRUPTED
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            # Deprecations inside the libraries we use are nothing the reader of an answer can act upon.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+        return exit_code(chosen.run, stopped="Stopped. No file was left half written.")(chosen)
 
 
 def build_parser(*, extensions: bool) -> argparse.ArgumentParser:
@@ -89,8 +81,3 @@ def build_parser(*, extensions: bool) -> argparse.ArgumentParser:
     if extensions:
         add_extensions(subparsers)
     return parser
-
-
-def error_text(error: CoreSegError) -> str:
-    """Return the reason and the remedy of an expected failure in two lines."""
-    return f"coreseg: {error.reason}" + (f"\n  What to do: {error.remedy}" if error.remedy else "")

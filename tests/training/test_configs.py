@@ -10,6 +10,7 @@ import pytest
 from coreseg_core.errors import InputError
 from training.grpo_config import GRPOConfig
 from training.recipes import read_config
+from training.settings import read_values
 from training.sft import SFTConfig
 
 FOLDER = Path(__file__).parents[2] / "training" / "configs"
@@ -77,3 +78,13 @@ def test_what_prompts_the_segmenter_is_chosen_by_one_word_in_either_stage(path: 
     assert read_config(path, ["mask_prompt=pooled"]).mask_prompt == "pooled"
     with pytest.raises(InputError, match="telepathy"):
         read_config(path, ["mask_prompt=telepathy"])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"- 1\n- 2\n", b"a: [1", b"\xff\xfe\x00"])
+def test_a_file_without_settings_is_refused_in_words(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "recipe.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"recipe\.yaml") as refused:
+        read_values(path)
+    assert "training/configs" in refused.value.remedy

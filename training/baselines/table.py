@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from coreseg_core.checkpoint import sha256_of
-from coreseg_core.cli.program import BAD_REQUEST, error_text
-from coreseg_core.errors import CheckpointError, CoreSegError, InputError
+from coreseg_core.cli.exits import exit_code
+from coreseg_core.errors import CheckpointError, InputError
 from coreseg_core.evaluation import (
     ImageBlind,
     Report,
@@ -262,22 +262,19 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+@exit_code
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code after writing the table."""
     chosen = parser().parse_args(argv)
     torch.set_num_threads(chosen.threads)
-    try:
-        segmenter = SliceSegmenter.from_preset(
-            chosen.preset,
-            weights=chosen.weights,
-            base=chosen.base,
-            device=chosen.device,
-            check_words=chosen.check_words,
-        )
-        comparison = make_table(chosen, segmenter)
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
+    segmenter = SliceSegmenter.from_preset(
+        chosen.preset,
+        weights=chosen.weights,
+        base=chosen.base,
+        device=chosen.device,
+        check_words=chosen.check_words,
+    )
+    comparison = make_table(chosen, segmenter)
     print(
         comparison.to_markdown() if comparison else "The time is over; run the same command again to go on."
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from training.baselines.unet_pictures import batches, batches_per_epoch, square_pictures
@@ -265,4 +267,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main)())

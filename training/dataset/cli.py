@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.cli.extensions import Subparsers
 from coreseg_core.cli.options import DEVICES
-from coreseg_core.cli.program import BAD_REQUEST, INTERRUPTED, error_text
 from coreseg_core.cli.progress import progress_bar
-from coreseg_core.errors import CoreSegError, InputError
+from coreseg_core.errors import InputError
 from training.dataset.server_options import add_words, chosen_server, chosen_writer, server_plan
 
 DESCRIPTION = """\
@@ -42,6 +41,7 @@ def dataset_command(subparsers: Subparsers) -> None:
     _add_steps(parser)
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code of `python -m training.dataset`."""
     parser = argparse.ArgumentParser(
@@ -52,14 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     _add_steps(parser)
     chosen = parser.parse_args(arguments)
-    try:
-        return int(chosen.run(chosen))
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
-    except KeyboardInterrupt:
-        print("\nStopped; run the same command again to go on.", file=sys.stderr)
-        return INTERRUPTED
+    return int(chosen.run(chosen))
 
 
 def _add_steps(parser: argparse.ArgumentParser) -> None:

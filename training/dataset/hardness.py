@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.cli.options import add_model_options, load_segmenter
-from coreseg_core.cli.program import BAD_REQUEST, error_text
 from coreseg_core.cli.progress import progress_bar
-from coreseg_core.errors import CoreSegError, InputError
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation import asks_of, read_manifest
 from coreseg_core.evaluation.bootstrap import Interval, mean_interval
 from coreseg_core.evaluation.rows import Row
@@ -88,6 +88,7 @@ def measured_dices(chosen: argparse.Namespace, rows: Sequence[Row]) -> dict[str,
     return {score.ask.row.id: score.dice for score in scores}
 
 
+@exit_code
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code after writing the comparison."""
     parser = argparse.ArgumentParser(
@@ -99,23 +100,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     add_model_options(parser)
     chosen = parser.parse_args(argv)
-    try:
-        rows = [row for row in read_manifest(chosen.manifest) if chosen.split in (None, row.split)]
-        kept = frozenset(row.id for row in read_manifest(chosen.filtered))
-        found = compare(measured_dices(chosen, rows), rows, kept)
-        if not found:
-            raise InputError("No set has both kept and dropped pictures.", remedy="Choose another split.")
-        lines = [
-            [one.subset, _text(one.kept), one.kept.count, _text(one.dropped), one.dropped.count, one.apart]
-            for one in found
-        ]
-        text = table(["set", "kept", "n", "dropped", "n", "apart"], lines)
-        facts = {"model": chosen.preset, "sets": [one.to_json() for one in found]}
-        write_report(make_folder(chosen.out), "hardness", facts, text)
-        print(text)
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
+    rows = [row for row in read_manifest(chosen.manifest) if chosen.split in (None, row.split)]
+    kept = frozenset(row.id for row in read_manifest(chosen.filtered))
+    found = compare(measured_dices(chosen, rows), rows, kept)
+    if not found:
+        raise InputError("No set has both kept and dropped pictures.", remedy="Choose another split.")
+    lines = [
+        [one.subset, _text(one.kept), one.kept.count, _text(one.dropped), one.dropped.count, one.apart]
+        for one in found
+    ]
+    text = table(["set", "kept", "n", "dropped", "n", "apart"], lines)
+    facts = {"model": chosen.preset, "sets": [one.to_json() for one in found]}
+    write_report(make_folder(chosen.out), "hardness", facts, text)
+    print(text)
     return 0
 
 

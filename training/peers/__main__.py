@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coreseg_core.cli.program import BAD_REQUEST, error_text
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.cli.progress import progress_bar
-from coreseg_core.errors import CoreSegError, InputError
+from coreseg_core.errors import InputError
 from coreseg_core.evaluation import Report, asks_of, evaluate, read_manifest, report_table, spread
 from coreseg_core.evaluation.answers import write_answers
 from coreseg_core.evaluation.published import published_table
@@ -85,6 +85,7 @@ def _server_plan(arguments: argparse.Namespace, config: PeerConfig) -> ServerPla
     )
 
 
+@exit_code
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate a system from the command line."""
     parser = argparse.ArgumentParser(
@@ -123,9 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         report = evaluate_peer(arguments)
-    except CoreSegError as error:
-        print(error_text(error), file=sys.stderr)
-        return BAD_REQUEST
     except ConnectionError as error:
         print(f"Nothing was scored: {error}.", file=sys.stderr)
         return 1

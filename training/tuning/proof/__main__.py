@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from coreseg_core.checkpoint import replace_file
+from coreseg_core.cli.exits import exit_code
 from coreseg_core.evaluation.ask import NEGATIVES, Ask, asks_of, spread
 from coreseg_core.evaluation.bootstrap import mean_interval
 from coreseg_core.evaluation.manifest import Row, read_manifest
@@ -156,4 +157,4 @@ def _marks(folder: Path, asks: Sequence[Ask], out: Path) -> Marks:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main)())
