@@ -19,8 +19,7 @@ from torch import Tensor
 MIN_LESION_KEPT = 0.6
 """A window keeps at least this share of the lesion, or another one is drawn."""
 _DRAWS = 12
-FREE_TO_TURN = frozenset({"dermoscopy", "endoscopy", "fundus photography"})
-"""Modalities that may be mirrored up and down and turned as far as one likes."""
+_FREE_TO_TURN = frozenset({"dermoscopy", "endoscopy", "fundus photography"})
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def random_view(
     truth = torch.from_numpy(mask.astype(np.float32))[None]
     window = _draw_window(mask, rng, modality)
     fill = torch.zeros(3) if rng.random() < 0.6 else source.flatten(1).median(dim=1).values
-    picture, outline = look_through(window, source, truth, fill, side_px)
-    return View(rgb=change_greys(picture, rng, colour=modality in FREE_TO_TURN), mask=outline[0] > 0.5)
+    picture, outline = _look_through(window, source, truth, fill, side_px)
+    return View(rgb=_change_greys(picture, rng, colour=modality in _FREE_TO_TURN), mask=outline[0] > 0.5)
 
 
 def _draw_window(mask: NDArray[np.bool_], rng: np.random.Generator, modality: str) -> Window:
@@ -80,7 +79,7 @@ def _draw_window(mask: NDArray[np.bool_], rng: np.random.Generator, modality: st
     long_side = max(height, width)
     extent = np.array([width, height]) / long_side
     ys, xs = np.nonzero(mask)
-    turn = modality in FREE_TO_TURN
+    turn = modality in _FREE_TO_TURN
     window = Window((extent[0] / 2, extent[1] / 2), (float(extent[0]), float(extent[1])), 0.0, (False, False))
     for _ in range(_DRAWS):
         zoom = math.exp(rng.uniform(math.log(0.65), math.log(1.45)))
@@ -97,13 +96,12 @@ def _draw_window(mask: NDArray[np.bool_], rng: np.random.Generator, modality: st
             else rng.normal(0.0, 0.12),
             mirror=(bool(rng.random() < 0.5), bool(turn and rng.random() < 0.5)),
         )
-        if not len(xs) or share_inside(window, xs / long_side, ys / long_side) >= MIN_LESION_KEPT:
+        if not len(xs) or _share_inside(window, xs / long_side, ys / long_side) >= MIN_LESION_KEPT:
             return window
     return Window((extent[0] / 2, extent[1] / 2), (float(extent[0]), float(extent[1])), 0.0, window.mirror)
 
 
-def share_inside(window: Window, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> float:
-    """Return the share of points, as fractions of the long side, that a window shows."""
+def _share_inside(window: Window, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> float:
     dx, dy = xs - window.centre_xy[0], ys - window.centre_xy[1]
     cos, sin = math.cos(-window.angle_rad), math.sin(-window.angle_rad)
     across, down = cos * dx - sin * dy, sin * dx + cos * dy
@@ -111,14 +109,9 @@ def share_inside(window: Window, xs: NDArray[np.float64], ys: NDArray[np.float64
     return float(inside.mean())
 
 
-def look_through(
+def _look_through(
     window: Window, source: Tensor, truth: Tensor, fill: Tensor, side_px: int
 ) -> tuple[Tensor, Tensor]:
-    """Return a picture (3, H, W) and its outline (1, H, W) as a window shows them, long side `side_px`.
-
-    Args:
-        fill: (3,), the tone of what lies outside the picture.
-    """
     height, width = source.shape[-2:]
     long_side = max(height, width)
     scale = side_px / max(window.size_wh)
@@ -144,8 +137,7 @@ def look_through(
     return shown + fill[:, None, None], outline
 
 
-def change_greys(picture: Tensor, rng: np.random.Generator, *, colour: bool) -> Tensor:
-    """Return a picture of 0..255 with other brightness, contrast and tint, and at times noise."""
+def _change_greys(picture: Tensor, rng: np.random.Generator, *, colour: bool) -> Tensor:
     scaled = (picture / 255).clamp(0, 1)
     scaled = scaled ** math.exp(rng.normal(0.0, 0.25))
     scaled = (scaled - 0.5) * math.exp(rng.normal(0.0, 0.2)) + 0.5 + rng.normal(0.0, 0.05)

@@ -71,13 +71,6 @@ class TrainingBatch:
     described: DescribedBatch | None = None
 
 
-def row_as_shown(row: Row, view: EmbeddedView) -> Row:
-    """Return the row as a view shows it: lesion-free, and without words of its own, where its lesion lies outside."""
-    if view.key.view >= 0:
-        return row
-    return replace(row, disease="none", area_frac=0.0, query=None, reasoning=None, answer=None)
-
-
 def write_dialogue(
     rng: random.Random,
     row: Row,
@@ -204,7 +197,6 @@ class BatchSource:
         described: How those are described.
         balance: Exponent on a subset's size: 1 draws pictures evenly, 0 draws subsets evenly.
         lesion_free_weight: How much oftener than others a lesion-free picture is drawn.
-        picture_dropout: Share of the embedding's channels that the language model does not see; the mask decoder does.
     """
 
     def __init__(
@@ -223,12 +215,11 @@ class BatchSource:
         lesion_free_weight: float,
         mix: KindMix,
         seed: int,
-        picture_dropout: float = 0.0,
     ) -> None:
         self._store, self._rows = store, rows
         self._tokenizer, self._frame, self._grid_hw, self._side_px = tokenizer, frame, grid_hw, side_px
         self._batch_size, self._described_size = batch_size, described_size
-        self._mix, self._seed, self._picture_dropout = mix, seed, picture_dropout
+        self._mix, self._seed = mix, seed
         self._how = described
         self._described = shown_rows(store, rows)
         require_usable_words(self._described)
@@ -238,11 +229,10 @@ class BatchSource:
 
     def batch(self, step: int, process: int = 0) -> TrainingBatch:
         """Return the batch of a step and process."""
-        chance = np.random.default_rng([self._seed, step, process])
-        numbers = self._drawn(chance)
+        numbers = self._drawn(np.random.default_rng([self._seed, step, process]))
         rng = random.Random(f"{self._seed}/{step}/{process}")
         views = [self._store[int(number)] for number in numbers]
-        rows = [row_as_shown(self._rows[view.key.row_id], view) for view in views]
+        rows = [self._rows[view.key.row_id] for view in views]
         dialogues = [
             write_dialogue(rng, row, view, self._frame, mix=self._mix)
             for row, view in zip(rows, views, strict=True)
@@ -255,10 +245,6 @@ class BatchSource:
             grid_hw=self._grid_hw(frame_size(views[0], self._frame)),
             side_px=self._side_px,
         )
-        if self._picture_dropout:
-            channels = batch.teacher.embeddings.shape[1]
-            seen = seen_channels(chance, (len(views), channels), dropped=self._picture_dropout)
-            batch = replace(batch, teacher=replace(batch.teacher, seen=seen))
         if not self._described_size:
             return batch
         described = described_batch(rng, self._described, self._described_size, self._how, mix=self._mix)
@@ -272,15 +258,6 @@ class BatchSource:
             chances = np.where(self._size_of == size, chances, 0.0)
             chances = chances / chances.sum()
         return rng.choice(len(self._store), size=self._batch_size, p=chances)
-
-
-def seen_channels(rng: np.random.Generator, shape: tuple[int, int], *, dropped: float) -> Tensor:
-    """Return factors (n, C): 0 for the share of channels that is dropped, the others raised so that the mean stays 1.
-
-    A picture looks a little different each time, so what is learned of it is less its fingerprint and more its lesion.
-    """
-    kept = torch.from_numpy((rng.random(shape) >= dropped).astype(np.float32))
-    return kept / (1 - dropped)
 
 
 @dataclass(frozen=True)

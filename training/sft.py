@@ -73,8 +73,6 @@ class SFTConfig:
         described_size: Dialogues about described pictures a step and process (`training.described`).
         balance: Exponent on the size of a subset when pictures are drawn.
         lesion_free_weight: How much oftener a lesion-free picture is drawn.
-        picture_dropout: Share of the embedding's channels that a language model without a vision tower of its own does
-            not see in a step.
         mix: Shares of the kinds of question.
         learning_rates: Of `language` (with its visual tokens and `<seg>`), `adapter`, `decoder`.
         loss_weights: Of `text`, `described`, `dice`, `cross_entropy`, `iou`, `patch`, `presence`.
@@ -99,7 +97,6 @@ class SFTConfig:
     learning_rates: Mapping[str, float]
     loss_weights: Mapping[str, float]
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000))
-    picture_dropout: float = 0.0
     words: WordsConfig | None = None
     start: Path | None = None
     mask_prompt: MaskPrompt = "attended"
@@ -239,7 +236,6 @@ def run(config: SFTConfig, *, minutes: float | None = None) -> None:
         lesion_free_weight=config.lesion_free_weight,
         mix=config.mix,
         seed=config.seed,
-        picture_dropout=config.picture_dropout,
     )
     groups = parameter_groups(model, config.learning_rates)
     heads = [*learner.patch_head.parameters(), *learner.presence_head.parameters()]

@@ -1,13 +1,11 @@
 """Views of the training pictures, embedded once by the frozen encoder and kept on disk.
 
 The encoder never changes, so its work is done before training: view 0 of a picture is the picture itself, the others
-are random views (`training.augment`); of a pair (`training.pairs`), view k lies over the lesion and view -k beside it.
-A store is a folder of shards; each shard is a memory-mapped array of embeddings beside grey pictures, masks and an
-index, and for a preset whose language model looks at pictures itself beside their frames. A shard is complete once its
-index exists, so an interrupted run goes on where it stopped.
+are random views (`training.augment`). A store is a folder of shards; each shard is a memory-mapped array of embeddings
+beside grey pictures, masks and an index, and for a preset whose language model looks at pictures itself beside their
+frames. A shard is complete once its index exists, so an interrupted run goes on where it stopped.
 
     python -m training.views --manifest MANIFEST --part train --views 0 1 --out VIEWS
-    python -m training.views --manifest MANIFEST --part train --views 1 --pairs --at-most 300 --out VIEWS
     python -m training.views --preset core-seg-3b --base FOLDER --manifest MANIFEST --part train --views 0 1 --out VIEWS
 """
 
@@ -17,7 +15,6 @@ import argparse
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,19 +35,16 @@ from coreseg_core.models.load import published_segmenter
 from coreseg_core.models.preset import PRESETS, FrameSpec, Preset, load_preset
 from coreseg_core.models.segmenter import SamSegmenter
 from training.augment import plain_view, random_view
-from training.pairs import view_pair
 from training.parts import part_of
 from training.shown import ShownView, Size, at_mask_pitch, frame_spec, with_frame
 
 SHARD_VIEWS = 200
-SHARD_PAIRS = 50
-"""Fewer, since what a shard of pairs holds is known only once they are all drawn."""
 Loader = Callable[[Row], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
 class ViewKey:
-    """Which view of which picture: view 0 is the picture itself, a negative one shows none of its lesion."""
+    """Which view of which picture: view 0 is the picture itself."""
 
     row_id: str
     view: int
@@ -85,17 +79,6 @@ def make_view(
         rng = np.random.default_rng([seed, view, *row.id.encode()])
         made = random_view(rgb, mask, rng, modality=row.modality, side_px=side_px)
     return with_frame(made, (mask.shape[0], mask.shape[1]), frame)
-
-
-def make_pair(
-    row: Row, view: int, load: Loader, *, seed: int, side_px: int, frame: FrameSpec | None = None
-) -> list[tuple[ViewKey, ShownView]]:
-    """Return pair number `view` of a row: over the lesion, then beside it, numbered `-view`; empty if it has none."""
-    rgb, mask = load(row)
-    rng = np.random.default_rng([seed, view, *row.id.encode()])
-    pair = view_pair(rgb, mask, rng, modality=row.modality, side_px=side_px)
-    shown = [with_frame(one, (mask.shape[0], mask.shape[1]), frame) for one in pair or ()]
-    return [(ViewKey(row.id, number), one) for number, one in zip((view, -view), shown, strict=False)]
 
 
 def write_shard(
@@ -234,7 +217,6 @@ def build_store(
     views: Sequence[int],
     folder: Path,
     *,
-    pairs: bool = False,
     preset: Preset | None = None,
     base: str | None = None,
     seed: int = 0,
@@ -244,55 +226,28 @@ def build_store(
     """Write the shards that are missing from `folder`, with a progress bar.
 
     Args:
-        pairs: Make the pairs of these numbers over and beside each lesion, instead of views of whole pictures.
         preset: Whose segmenter embeds; `lite` by default.
         base: Folder or hub id of the published weights that the preset stands on; see `load_model`.
         load: Picture and mask of a row; as the preset is served with by default.
         worker: (number, count): this process writes every `count`-th shard, so that several share the work.
-
-    Raises:
-        InputError: A pair has the number 0, which is the picture itself.
     """
-    if pairs and min(views, default=1) < 1:
-        raise InputError("Pairs are numbered from 1.", remedy="Say --views 1, or leave out --pairs.")
     keep_freed_memory()
     spec = preset or load_preset("lite")
     segmenter = published_segmenter(spec, base=base, device="cuda" if torch.cuda.is_available() else "cpu")
     load = load or partial(load_row, ct=CtDisplay.of(spec))
-    drawn = partial(_pairs if pairs else _views, load=load, seed=seed, side_px=segmenter.side_px)
-    size, word = (SHARD_PAIRS, "pair") if pairs else (SHARD_VIEWS, "view")
-    asked = [(row, view) for view in views for row in rows]
-    shards = [asked[start : start + size] for start in range(0, len(asked), size)]
+    frame = frame_spec(spec)
+    keys = [(row, ViewKey(row.id, view)) for view in views for row in rows]
+    shards = [keys[start : start + SHARD_VIEWS] for start in range(0, len(keys), SHARD_VIEWS)]
     for number in tqdm(range(worker[0], len(shards), worker[1]), desc="embedding shards", unit="shard"):
-        name = f"{word}{shards[number][0][1]:02d}_{number:04d}"
+        first, shard = shards[number][0][1], shards[number]
+        name = f"view{first.view:02d}_{number:04d}"
         if (folder / f"{name}.index.json").exists():
             continue
-        keys, shown = drawn(shards[number], frame=frame_spec(spec))
-        if keys:
-            write_shard(folder, name, keys, shown, segmenter, frame=frame_spec(spec))
-
-
-def _views(asked: Sequence[tuple[Row, int]], **how: Any) -> tuple[list[ViewKey], Iterator[ShownView]]:
-    return [ViewKey(row.id, view) for row, view in asked], (
-        make_view(row, view, **how) for row, view in asked
-    )
-
-
-def _pairs(asked: Sequence[tuple[Row, int]], **how: Any) -> tuple[list[ViewKey], Iterator[ShownView]]:
-    made = [one for row, view in asked for one in make_pair(row, view, **how)]
-    return [key for key, _ in made], (shown for _, shown in made)
-
-
-def rows_of_sets(rows: Sequence[Row], at_most: int, *, seed: int) -> list[Row]:
-    """Return at most so many rows of each set, drawn by the seed, in their order."""
-    order = np.random.default_rng(seed).permutation(len(rows))
-    taken: Counter[str] = Counter()
-    kept: set[int] = set()
-    for number in order.tolist():
-        taken[rows[number].subset] += 1
-        if taken[rows[number].subset] <= at_most:
-            kept.add(number)
-    return [row for number, row in enumerate(rows) if number in kept]
+        made = (
+            make_view(row, key.view, load, seed=seed, side_px=segmenter.side_px, frame=frame)
+            for row, key in shard
+        )
+        write_shard(folder, name, [key for _, key in shard], made, segmenter, frame=frame)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -304,11 +259,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", help="folder or hub id of the published weights that core-seg-3b stands on")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--part", choices=["train", "dev", "val"], default="train")
-    parser.add_argument(
-        "--views", type=int, nargs="+", default=[0, 1], help="0 is the picture itself; pairs begin at 1"
-    )
-    parser.add_argument("--pairs", action="store_true", help="views over and beside each lesion instead")
-    parser.add_argument("--at-most", type=int, metavar="N", help="rows of each set, drawn by the seed")
+    parser.add_argument("--views", type=int, nargs="+", default=[0, 1], help="0 is the picture itself")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -318,18 +269,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = [
         row
         for row in read_manifest(arguments.manifest)
-        if row.weights == "yes"
-        and part_of(row) == arguments.part
-        and not (arguments.pairs and row.lesion_free)
+        if row.weights == "yes" and part_of(row) == arguments.part
     ]
-    if arguments.at_most is not None:
-        rows = rows_of_sets(rows, arguments.at_most, seed=arguments.seed)
     worker = (arguments.worker[0], arguments.worker[1])
     build_store(
         rows,
         arguments.views,
         arguments.out,
-        pairs=arguments.pairs,
         preset=load_preset(arguments.preset),
         base=arguments.base,
         seed=arguments.seed,

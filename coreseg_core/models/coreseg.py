@@ -30,7 +30,6 @@ class TeacherBatch:
         embeddings: (n, C, H, W) of the segmenter.
         frames: (n, 3, h, w) of 0..1 for a vision tower of the language model's own, or None.
         boxes: Of each answer (k, 4), xyxy in pixels of the mask logits; for a model that draws them.
-        seen: (n, C) factors on the embedding's channels as the language model sees it, or None for all as they are.
     """
 
     ids: Tensor
@@ -42,7 +41,6 @@ class TeacherBatch:
     embeddings: Tensor
     frames: Tensor | None = None
     boxes: tuple[Tensor, ...] = ()
-    seen: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +97,7 @@ class CoreSegModel(nn.Module):
     def forward(self, batch: TeacherBatch) -> TeacherOutput:
         """Return losses of the written tokens and the masks of the answers that have one."""
         language = self.language
-        seen = batch.embeddings if batch.seen is None else batch.embeddings * batch.seen[..., None, None]
-        picture = language.visual(batch.frames, seen)
+        picture = language.visual(batch.frames, batch.embeddings)
         embedded = language.embed_with_picture(batch.ids, picture)
         states = language.states(embedded, positions=batch.positions, mask=batch.real.long())
         rows = batch.seg.any(dim=1).nonzero()[:, 0]

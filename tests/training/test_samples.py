@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from coreseg_core.models.chat import ChatTokenizer
 from coreseg_core.models.load import packaged_folder
 from coreseg_core.models.preset import load_preset
 from training.described import Described
-from training.samples import BatchSource, collate, row_as_shown, seen_channels, write_dialogue
+from training.samples import BatchSource, collate, write_dialogue
 from training.views import EmbeddedView, ViewKey, shown_rows
 from training.wording import DEFAULT_MIX
 
@@ -105,7 +104,7 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
     views = [_view("a"), _view("b", lesion_free=True)]
     rows = {"a": _row("a"), "b": _row("b", lesion_free=True)}
 
-    def source(picture_dropout: float = 0.0) -> BatchSource:
+    def source() -> BatchSource:
         return BatchSource(
             _Store(views),  # type: ignore[arg-type]
             rows,
@@ -120,7 +119,6 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
             lesion_free_weight=2.0,
             mix=DEFAULT_MIX,
             seed=7,
-            picture_dropout=picture_dropout,
         )
 
     drawn, again = source().batch(5), source().batch(5)
@@ -131,26 +129,6 @@ def test_a_batch_depends_on_seed_and_step_alone(tokenizer: ChatTokenizer) -> Non
     assert torch.equal(drawn.described.content, again.described.content)  # type: ignore[arg-type]
     other = source().batch(6).teacher.ids
     assert first.shape != other.shape or not torch.equal(first, other)
-    faded, faded_again = (source(picture_dropout=0.25).batch(5).teacher for _ in range(2))
-    assert torch.equal(faded.ids, first) and drawn.teacher.seen is None
-    assert faded.seen is not None and torch.equal(faded.seen, faded_again.seen)  # type: ignore[arg-type]
-
-
-def test_dropped_channels_leave_the_mean_of_what_is_seen() -> None:
-    seen = seen_channels(np.random.default_rng(0), (200, 256), dropped=0.25)
-    assert float((seen == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
-    assert float(seen.mean()) == pytest.approx(1.0, abs=0.01)
-    assert len(seen.unique()) == 2
-
-
-def test_a_view_beside_the_lesion_is_asked_about_as_lesion_free() -> None:
-    row = replace(_row("a"), query="Is there a polyp?", answer="<answer>The polyp is [SEG].</answer>")
-    seen, beside = _view("a"), replace(_view("a", lesion_free=True), key=ViewKey("a", -1))
-    assert row_as_shown(row, seen) is row
-    shown = row_as_shown(row, beside)
-    assert shown.lesion_free and shown.target == row.target
-    dialogue = write_dialogue(random.Random(0), shown, beside, FRAME, kind="lesion_free", mode="none")
-    assert parse(dialogue.reply).kind == "absent"
 
 
 def test_views_of_a_picture_that_no_manifest_names_are_refused() -> None:
