@@ -55,6 +55,7 @@ class Order:
         replay: Manifest of base data that is learned beside the corrections; None for phantoms.
         guard: Manifest of questions that the new version must not answer worse; None for phantoms.
         replay_share: Share of the pictures drawn while learning that are of the base data.
+        learned_share: How far the new weights go from the parent's to the learned ones; 1 is all the way.
         minutes: Of learning, at most; embedding and judging come on top.
         steps: Of learning, at most; None for what the recipe says.
         guard_pictures: Pictures of the guard that are asked about, at most.
@@ -74,6 +75,7 @@ class Order:
     replay: str | None = None
     guard: str | None = None
     replay_share: float = 0.5
+    learned_share: float = 0.5
     minutes: float = 8.0
     steps: int | None = None
     guard_pictures: int = 60

@@ -40,6 +40,7 @@ from coreseg_core.versions import (
     set_current,
 )
 from training.publish import published_tensors
+from training.tuning.blending import blended
 from training.tuning.judging import Judgement, Marks, compare, marks_of
 from training.tuning.learning import learn, newest_checkpoint, stopped
 from training.tuning.lessons import Lessons, gather, guard_rows
@@ -205,7 +206,8 @@ class Course:
             raise CheckpointError("The recipe left no checkpoint.", remedy="Look into the run's output.log.")
         if folder.exists():
             shutil.rmtree(folder)
-        tensors, step = published_tensors(checkpoint)
+        learned, step = published_tensors(checkpoint)
+        tensors = blended(load_weights(self._parent)[0], learned, share=self._order.learned_share)
         facts = {"preset": self._preset.name, "version": f"candidate of {self._run.id}", "steps": step}
         save_weights(folder, tensors, {**facts, **base_for(self._parent, folder)}, files=self._files())
         return folder

@@ -133,6 +133,7 @@ class LearnFromCorrections(TrainTask):
             replay=None if settings.replay is None else str(settings.replay),
             guard=None if settings.guard is None else str(settings.guard),
             replay_share=wish.replay_share,
+            learned_share=wish.learned_share,
             minutes=wish.minutes,
             steps=wish.steps,
             guard_pictures=wish.guard_pictures,

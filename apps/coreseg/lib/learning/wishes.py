@@ -13,11 +13,18 @@ PROMOTE = ("if not worse", "never")
 OPTIONS: Mapping[str, Any] = {
     "minutes": 8,
     "replay_share": 0.5,
+    "learned_share": 0.5,
     "guard_pictures": 60,
     "processes": 1,
     "promote": list(PROMOTE),
 }
-_MAX = {"minutes": 7 * 24 * 60.0, "replay_share": 0.95, "guard_pictures": 5000.0, "processes": 64.0}
+_MAX = {
+    "minutes": 7 * 24 * 60.0,
+    "replay_share": 0.95,
+    "learned_share": 1.0,
+    "guard_pictures": 5000.0,
+    "processes": 64.0,
+}
 _MAX_STEPS = 1_000_000
 
 
@@ -29,6 +36,7 @@ class Wish:
         minutes: Of learning, at most.
         steps: Of learning, at most; None for what the recipe says.
         replay_share: See `coreseg_core.runs.Order`.
+        learned_share: As there.
         guard_pictures: As there.
         processes: As there.
         promote: As there.
@@ -39,6 +47,7 @@ class Wish:
     minutes: float = 8.0
     steps: int | None = None
     replay_share: float = 0.5
+    learned_share: float = 0.5
     guard_pictures: int = 60
     processes: int = 1
     promote: bool = True
@@ -65,6 +74,7 @@ def read_wish(params: Mapping[str, Any]) -> Wish:
         minutes=_number(params, "minutes", low=0.05),
         steps=None if steps is None else int(_checked("steps", steps, low=1, high=_MAX_STEPS)),
         replay_share=_number(params, "replay_share", low=0.0),
+        learned_share=_number(params, "learned_share", low=0.05),
         guard_pictures=int(_number(params, "guard_pictures", low=1)),
         processes=int(_number(params, "processes", low=1)),
         promote=promote == PROMOTE[0],
