@@ -74,7 +74,7 @@ class Order:
     base: str | None = None
     replay: str | None = None
     guard: str | None = None
-    replay_share: float = 0.5
+    replay_share: float = 0.75
     learned_share: float = 0.5
     minutes: float = 8.0
     steps: int | None = None

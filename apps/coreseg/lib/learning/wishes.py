@@ -12,7 +12,7 @@ from coreseg_core.errors import InputError
 PROMOTE = ("if not worse", "never")
 OPTIONS: Mapping[str, Any] = {
     "minutes": 8,
-    "replay_share": 0.5,
+    "replay_share": 0.75,
     "learned_share": 0.5,
     "guard_pictures": 60,
     "processes": 1,
@@ -46,7 +46,7 @@ class Wish:
 
     minutes: float = 8.0
     steps: int | None = None
-    replay_share: float = 0.5
+    replay_share: float = 0.75
     learned_share: float = 0.5
     guard_pictures: int = 60
     processes: int = 1
