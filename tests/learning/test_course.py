@@ -62,7 +62,8 @@ def test_a_version_that_fails_its_guard_waits_with_the_reason_and_what_answered_
     run = begun(place)
     perform(run, tools(place / "runs"))
     assert (run.state.state, run.state.promoted) == ("done", False)
-    assert "Dice on the guard went from 0.800 to 0.500" in run.state.reason
+    # What it learned does 0.3 worse; the version goes half of that way.
+    assert "Dice on the guard went from 0.800 to 0.650" in run.state.reason
     (manifest,) = versions_told(place)
     assert manifest["state"] == "candidate"
     assert read_current(place / "versions").version == "v0"
