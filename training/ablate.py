@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from coreseg_core.checkpoint import replace_file
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.tables import markdown_table, number
 from coreseg_core.models.mask_prompts import MaskPrompt
@@ -150,4 +150,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main)())
+    sys.exit(exit_code(main, stopped=GOES_ON)())

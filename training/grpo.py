@@ -23,7 +23,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
@@ -275,4 +275,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main)())
+    sys.exit(exit_code(main, stopped=GOES_ON)())

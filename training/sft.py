@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from coreseg_core.checkpoint import load_weights
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.models.allocator import keep_freed_memory
@@ -275,4 +275,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main)())
+    sys.exit(exit_code(main, stopped=GOES_ON)())

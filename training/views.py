@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import Row, read_manifest
 from coreseg_core.evaluation.pictures import CtDisplay, load_row
@@ -284,4 +284,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main)())
+    sys.exit(exit_code(main, stopped=GOES_ON)())

@@ -10,7 +10,8 @@ from typing import ParamSpec
 from coreseg_core.errors import CoreSegError
 
 DONE, BAD_REQUEST, INTERRUPTED = 0, 2, 130
-STOPPED = "Stopped; the same command goes on where this one was."
+STOPPED = "Stopped."
+GOES_ON = "Stopped; the same command goes on where this one was."
 
 P = ParamSpec("P")
 
@@ -20,7 +21,7 @@ def exit_code(main: Callable[P, int | None], *, stopped: str = STOPPED) -> Calla
 
     Args:
         main: The program; None counts as done.
-        stopped: What is said after Ctrl-C.
+        stopped: What is said after Ctrl-C; `GOES_ON` where nothing that was done is lost.
 
     Returns:
         The program; it returns 0, what `main` returns, 2 for an expected failure or 130 after Ctrl-C.

@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from coreseg_core.checkpoint import sha256_of
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.errors import CheckpointError, InputError
 from coreseg_core.evaluation import (
     ImageBlind,
@@ -262,7 +263,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-@exit_code
+@partial(exit_code, stopped=GOES_ON)
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code after writing the table."""
     chosen = parser().parse_args(argv)

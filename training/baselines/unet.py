@@ -25,7 +25,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.evaluation.manifest import read_manifest
 from coreseg_core.evaluation.rows import Row
 from training.baselines.unet_pictures import batches, batches_per_epoch, square_pictures
@@ -267,4 +267,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main)())
+    sys.exit(exit_code(main, stopped=GOES_ON)())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from coreseg_core.cli.exits import exit_code
+from coreseg_core.cli.exits import GOES_ON, exit_code
 from coreseg_core.cli.extensions import Subparsers
 from coreseg_core.cli.options import DEVICES
 from coreseg_core.cli.progress import progress_bar
@@ -41,7 +42,7 @@ def dataset_command(subparsers: Subparsers) -> None:
     _add_steps(parser)
 
 
-@exit_code
+@partial(exit_code, stopped=GOES_ON)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code of `python -m training.dataset`."""
     parser = argparse.ArgumentParser(
