@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from coreseg_core.errors import InputError
+from coreseg_core.runs import Order
 
 PROMOTE = ("if not worse", "never")
 OPTIONS: Mapping[str, Any] = {
     "minutes": 8,
-    "replay_share": 0.75,
-    "learned_share": 0.5,
-    "guard_pictures": 60,
-    "processes": 1,
+    "replay_share": Order.replay_share,
+    "learned_share": Order.learned_share,
+    "guard_pictures": Order.guard_pictures,
+    "processes": Order.processes,
     "promote": list(PROMOTE),
 }
 _MAX = {
@@ -44,15 +45,15 @@ class Wish:
         resume: A run that was stopped, to go on with.
     """
 
-    minutes: float = 8.0
-    steps: int | None = None
-    replay_share: float = 0.75
-    learned_share: float = 0.5
-    guard_pictures: int = 60
-    processes: int = 1
-    promote: bool = True
-    seed: int = 0
-    resume: str | None = None
+    minutes: float
+    steps: int | None
+    replay_share: float
+    learned_share: float
+    guard_pictures: int
+    processes: int
+    promote: bool
+    seed: int
+    resume: str | None
 
 
 def read_wish(params: Mapping[str, Any]) -> Wish:
