@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.tuning.blending import blended
+from training.tuning.blending import blended, share_taken
 
 PARENT = {"a": torch.tensor([0.0, 2.0]), "b": torch.tensor([[1.0]])}
 LEARNED = {"a": torch.tensor([1.0, 4.0], dtype=torch.float16), "b": torch.tensor([[3.0]])}
@@ -32,3 +32,8 @@ def test_all_the_way_is_what_was_learned_bit_for_bit() -> None:
 def test_weights_that_no_line_joins_are_kept_as_they_were_learned(parent: dict[str, torch.Tensor]) -> None:
     weights = blended(parent, LEARNED, share=0.5)
     assert all(torch.equal(weights[name], LEARNED[name]) for name in LEARNED)
+    assert share_taken(parent, LEARNED, share=0.5) == 1
+
+
+def test_how_far_a_version_went_can_be_told() -> None:
+    assert share_taken(PARENT, LEARNED, share=0.5) == 0.5

@@ -2,7 +2,7 @@
 
 A model fine-tuned on few pictures forgets. Weights on the straight line between it and the model that it began as keep
 most of what was learned and lose much less of what was known: Wortsman et al., "Robust fine-tuning of zero-shot models"
-(CVPR 2022), equation 1, where the middle of the line is the value advised where nothing is known of the task.
+(CVPR 2022). Of low-rank updates the two factors go that way: the line of their product but for a term of second order.
 """
 
 from __future__ import annotations
@@ -10,6 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor
+
+
+def share_taken(parent: Mapping[str, Tensor], learned: Mapping[str, Tensor], *, share: float) -> float:
+    """Return how far weights can go: `share` of the way, or 1, all of it, where no line joins the two.
+
+    None does where they are not of the same names and shapes: GRPO of `core-seg-3b` stacks low-rank updates of its own
+    upon its parent's.
+    """
+    shapes = {name: tensor.shape for name, tensor in learned.items()}
+    return share if shapes == {name: tensor.shape for name, tensor in parent.items()} else 1.0
 
 
 def blended(
@@ -23,11 +33,9 @@ def blended(
         share: 0..1; 1 gives the learned ones as they are.
 
     Returns:
-        Tensors of the learned ones' types. Where the two are not of the same names and shapes no line joins them, and
-        the learned ones are returned: GRPO of `core-seg-3b` stacks low-rank updates of its own upon its parent's.
+        Tensors of the learned ones' types; the learned ones themselves where no line joins the two (`share_taken`).
     """
-    shapes = {name: tensor.shape for name, tensor in learned.items()}
-    if share == 1 or shapes != {name: tensor.shape for name, tensor in parent.items()}:
+    if share_taken(parent, learned, share=share) == 1:
         return dict(learned)
     return {
         name: parent[name].float().lerp(tensor.float(), share).to(tensor.dtype)

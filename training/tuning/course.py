@@ -40,7 +40,7 @@ from coreseg_core.versions import (
     set_current,
 )
 from training.publish import published_tensors
-from training.tuning.blending import blended
+from training.tuning.blending import blended, share_taken
 from training.tuning.judging import Judgement, Marks, compare, marks_of
 from training.tuning.learning import learn, newest_checkpoint, stopped
 from training.tuning.lessons import Lessons, gather, guard_rows
@@ -207,8 +207,15 @@ class Course:
         if folder.exists():
             shutil.rmtree(folder)
         learned, step = published_tensors(checkpoint)
-        tensors = blended(load_weights(self._parent)[0], learned, share=self._order.learned_share)
-        facts = {"preset": self._preset.name, "version": f"candidate of {self._run.id}", "steps": step}
+        parent, _ = load_weights(self._parent)
+        share = share_taken(parent, learned, share=self._order.learned_share)
+        tensors = blended(parent, learned, share=share)
+        facts = {
+            "preset": self._preset.name,
+            "version": f"candidate of {self._run.id}",
+            "steps": step,
+            "learned_share": share,
+        }
         save_weights(folder, tensors, {**facts, **base_for(self._parent, folder)}, files=self._files())
         return folder
 
@@ -266,7 +273,7 @@ class Course:
             preset=self._preset.name,
             parent=self._order.parent,
             data=self._hashes(),
-            recipe=facts_of(self._run, lessons, steps=facts["steps"]),
+            recipe=facts_of(self._run, lessons, steps=facts["steps"], learned_share=facts["learned_share"]),
             scores=judgement.scores(),
             guard=judgement.verdict(),
             learned=tuple(sorted(learned)),

@@ -27,7 +27,7 @@ def base_for(parent: Path, folder: Path) -> dict[str, Any]:
     return {"base": facts}
 
 
-def facts_of(run: RunFolder, lessons: Lessons, *, steps: int) -> dict[str, Any]:
+def facts_of(run: RunFolder, lessons: Lessons, *, steps: int, learned_share: float) -> dict[str, Any]:
     """Return how a version was trained, in numbers."""
     order = run.order
     return {
@@ -37,7 +37,7 @@ def facts_of(run: RunFolder, lessons: Lessons, *, steps: int) -> dict[str, Any]:
         "minutes": round(run.state.learned_s / 60, 2),
         "processes": order.processes,
         "replay_share": order.replay_share,
-        "learned_share": order.learned_share,
+        "learned_share": learned_share,
         "replay": "base data" if order.replay is not None else "phantoms",
         "guard": "base data" if order.guard is not None else "phantoms",
         "slices": len(lessons.learn),

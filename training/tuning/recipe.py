@@ -15,6 +15,7 @@ from coreseg_core.checkpoint import replace_file
 from coreseg_core.errors import InputError
 from coreseg_core.models.base_files import TOKENIZER_NAME
 from coreseg_core.runs import Order
+from training.settings import read_values
 
 MODULES: Mapping[str, str] = {"sft": "training.sft", "grpo": "training.grpo"}
 """Programs that take `--config YAML --minutes N` and leave `log.jsonl` and checkpoints as `training.loop` does."""
@@ -66,8 +67,7 @@ class Recipes:
                 f"There are no settings to train {preset!r} by {recipe!r}.",
                 remedy="Choose another recipe, or write such settings.",
             )
-        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return values
+        return read_values(path)
 
 
 def write_config(
