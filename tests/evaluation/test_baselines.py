@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from coreseg_core.evaluation.metrics import dice
 from coreseg_core.evaluation.pictures import EVERY_REGION, Picture, load_picture
 from coreseg_core.evaluation.score import Score
 from coreseg_core.models.lite_medsam import build_lite_medsam
+from training.baselines import unet
 from training.baselines.boxes import BoxPrompt, BoxSegmenter
 from training.baselines.columns import Column, Drawn, mask_asks, score_columns
 from training.baselines.comparison import Comparison
@@ -141,6 +143,23 @@ def test_the_plateau_does_not_stop_a_run_before_its_wall_time(make_manifest: Mak
     rows = make_manifest(4)
     impatient = replace(TINY, patience=1, min_gain=2.0, min_minutes=1e9)
     assert train(impatient, rows, rows, tmp_path, device=CPU).epoch == TINY.epochs
+
+
+def test_small_epochs_train_on_half_the_side_and_end_no_run(
+    make_manifest: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def noting(*args: Any, side_px: int, **rest: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        seen.append(side_px)
+        return batches(*args, side_px=side_px, **rest)
+
+    monkeypatch.setattr(unet, "batches", noting)
+    rows = make_manifest(4)
+    config = replace(TINY, small_epochs=2, patience=1, min_gain=2.0)
+    assert train(config, rows, rows, tmp_path, device=CPU).epoch == 3
+    assert seen == [32, 32, 64]
+    assert read_unet(tmp_path).side_px == 64
 
 
 def test_a_trained_unet_outlines_discs_in_their_own_pixels(make_manifest: Make, tmp_path: Path) -> None:
