@@ -19,7 +19,7 @@ from coreseg_core.errors import CheckpointError
 from coreseg_core.models.base_files import BaseFiles
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.preset import LanguageSpec
-from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.segmenter import Segmenter
 
 TEXT, TOWER, SEGMENTER = "language.text.", "language.visual.tower.", "segmenter."
 # Longest prefix first.
@@ -48,7 +48,7 @@ def read_base_weights(model: CoreSegModel, files: BaseFiles) -> None:
         read_segmenter_weights(model.segmenter, files.segmenter)
 
 
-def read_segmenter_weights(segmenter: SamSegmenter, path: Path) -> None:
+def read_segmenter_weights(segmenter: Segmenter, path: Path) -> None:
     """Fill a segmenter with published weights.
 
     Raises:

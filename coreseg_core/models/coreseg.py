@@ -13,7 +13,7 @@ from coreseg_core.models.adapter import SemanticPromptAdapter
 from coreseg_core.models.mask_prompts import MaskPrompt, draw_boxes, read_states
 from coreseg_core.models.mllm import LanguageModel
 from coreseg_core.models.preset import Preset
-from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.segmenter import Segmenter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class CoreSegModel(nn.Module):
         *,
         language: LanguageModel,
         adapter: SemanticPromptAdapter,
-        segmenter: SamSegmenter,
+        segmenter: Segmenter,
         mask_prompt: MaskPrompt = "attended",
     ) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from coreseg_core.errors import InputError
-from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.segmenter import Segmenter
 
 MaskPrompt = Literal["attended", "seg", "pooled", "boxes"]
 MASK_PROMPTS: tuple[MaskPrompt, ...] = get_args(MaskPrompt)
@@ -60,7 +60,7 @@ def read_states(
 
 
 def draw_boxes(
-    segmenter: SamSegmenter, embeddings: Tensor, boxes: Sequence[Tensor], *, reader: Tensor | None = None
+    segmenter: Segmenter, embeddings: Tensor, boxes: Sequence[Tensor], *, reader: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the united masks of each slice's boxes as logits (n, 4H, 4W), and the mean predicted IoU (n,).
 

@@ -61,12 +61,20 @@ class SquareView:
 
 
 class Segmenter(Protocol):
-    """Encodes pictures and decodes prompts into masks; the encoder is frozen (CORE-Seg, method)."""
+    """Encodes pictures and decodes prompts into masks; the encoder is frozen (CORE-Seg, method).
 
+    What a segmenter of another kind must bring; `SamSegmenter` says what each part does.
+    """
+
+    image_encoder: nn.Module
+    mask_decoder: nn.Module
     side_px: int
     prompt_dim: int
     embedding_chw: tuple[int, int, int]
     mask_side_px: int
+
+    @property
+    def device(self) -> torch.device: ...
 
     def prepare(
         self, rgb: NDArray[np.uint8], *, pixel_mm: tuple[float, float]
@@ -76,7 +84,11 @@ class Segmenter(Protocol):
 
     def reader_tokens(self, prompts: ReaderPrompts, view: SquareView) -> Tensor: ...
 
+    def box_tokens(self, boxes_xyxy: Tensor) -> Tensor: ...
+
     def decode(self, embeddings: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def state_dict(self, *, keep_vars: bool = ...) -> dict[str, Tensor]: ...
 
 
 def valid_hw(native_hw: tuple[int, int], pixel_mm: tuple[float, float], side_px: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections import deque
 import torch
 from torch import Tensor, nn
 
-from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.segmenter import Segmenter
 
 _KEPT = 4
 """Squares that are remembered: the picture at hand, and the black one of the image-blind ablation."""
@@ -40,7 +40,7 @@ class RememberingEncoder(nn.Module):
         return embedding
 
 
-def share_encoder(first: SamSegmenter, second: SamSegmenter) -> bool:
+def share_encoder(first: Segmenter, second: Segmenter) -> bool:
     """Let two segmenters encode through one remembering encoder; return False where theirs differ."""
     one, two = first.image_encoder.state_dict(), second.image_encoder.state_dict()
     if one.keys() != two.keys() or not all(_same(one[name], two[name]) for name in one):
