@@ -62,7 +62,7 @@ def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None 
     for change in changes:
         _change(values, change)
     known = None if config is None else {item.name for item in fields(config)}
-    unknown = sorted(values.keys() - known) if known is not None else []
+    unknown = [] if known is None else sorted(str(name) for name in values.keys() - known)
     if unknown:
         raise InputError(
             f"The configuration has no setting called {unknown[0][:40]!r}.",

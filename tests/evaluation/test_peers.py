@@ -184,7 +184,22 @@ def test_a_configuration_that_cannot_work_is_refused(tmp_path: Path) -> None:
         PeerConfig(**values, answer="prose")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="where the question stands"):
         PeerConfig(**{**values, "prompt": "?"}, answer="pixels")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name: n\n", "lacks model, weights, prompt, answer, long_side_px"),
+        (b"naem: n\n", "no setting called 'naem'"),
+        (b"1: n\n", "no setting called '1'"),
+        (b"name: \xff\n", "cannot be read"),
+        (b"{model: m, name: n, weights: w, prompt: 5, answer: pixels, long_side_px: 448}", "wrong kind"),
+    ],
+)
+def test_a_configuration_file_is_refused_with_what_is_wrong_in_it(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
     path = tmp_path / "peer.yaml"
-    path.write_text("name: n\n")
-    with pytest.raises(InputError, match="cannot be read"):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said):
         read_peer(path)

@@ -20,6 +20,7 @@ import jsonschema
 import yaml
 
 from coreseg_core.errors import InputError
+from training.settings import read_values
 
 SCHEMA = "coreseg.source/1"
 Layout = Literal["folders", "decathlon", "bids", "dicom", "coco", "manifest"]
@@ -112,13 +113,7 @@ def read_source(path: Path) -> Source:
     Raises:
         InputError: It cannot be read, breaks the schema, or holds a pattern that is none.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(
-            "The description of the source cannot be read.", remedy="Give a YAML file in UTF-8."
-        ) from error
-    return _source(values)
+    return _source(read_values(path))
 
 
 def shipped_sources() -> dict[str, Source]:

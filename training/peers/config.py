@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from coreseg_core.errors import InputError
 from coreseg_core.models.sam import SamSizes, published_sizes
 from training.peers.formats import READERS
+from training.settings import read_values
 
 SEG_STATE = "seg-state"
 """The answer of a system that gives no boxes: its `[SEG]` becomes the prompt of a SAM of its own (LISA)."""
+
+_REMEDY = "Write one like those in training/configs/peers."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +81,15 @@ def read_peer(path: Path) -> PeerConfig:
     Raises:
         InputError: It cannot be read, or lacks or has what it should not.
     """
+    values = read_values(path, config=PeerConfig)
+    lacking = [
+        item.name for item in fields(PeerConfig) if item.default is MISSING and item.name not in values
+    ]
+    if lacking:
+        raise InputError(f"The configuration {path.name!r} lacks {', '.join(lacking)}.", remedy=_REMEDY)
     try:
-        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         return PeerConfig(**values)
-    except (OSError, yaml.YAMLError, TypeError) as error:
+    except TypeError as error:
         raise InputError(
-            "The configuration of the system cannot be read.",
-            remedy="Write one like those in training/configs/peers.",
+            f"The configuration {path.name!r} holds a value of a wrong kind.", remedy=_REMEDY
         ) from error
