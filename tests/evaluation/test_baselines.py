@@ -41,6 +41,9 @@ TINY = UNetConfig(
     side_px=64,
     average_decay=0.5,
 )
+LEARNING = replace(
+    TINY, channels=(8, 16, 32), epochs=20, learning_rate=1e-2, average_decay=0.8, dropout=0.0, patience=99
+)
 
 
 def test_the_fitted_ellipse_is_the_one_the_masks_were_drawn_with() -> None:
@@ -123,12 +126,20 @@ def test_what_a_row_looks_like_depends_on_seed_epoch_and_row_alone(make_manifest
 
 
 def test_a_run_that_was_interrupted_ends_where_it_would_have_ended(
-    make_manifest: Make, tmp_path: Path
+    make_manifest: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = make_manifest(8)
     straight = train(TINY, rows, rows[:4], tmp_path / "straight", device=CPU)
-    half = replace(TINY, patience=1, min_gain=2.0)
-    assert train(half, rows, rows[:4], tmp_path / "pieces", device=CPU).epoch < TINY.epochs
+
+    def interrupted(*args: Any, epoch: int, **rest: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for number, batch in enumerate(batches(*args, epoch=epoch, **rest)):
+            if (epoch, number) == (2, 1):
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(unet, "batches", interrupted)
+        train(TINY, rows, rows[:4], tmp_path / "pieces", device=CPU)
     resumed = train(TINY, rows, rows[:4], tmp_path / "pieces", device=CPU)
     assert (resumed.epoch, resumed.best_score) == (straight.epoch, straight.best_score)
     one, two = (load_file(tmp_path / name / LAST) for name in ("straight", "pieces"))
@@ -145,7 +156,7 @@ def test_the_plateau_does_not_stop_a_run_before_its_wall_time(make_manifest: Mak
     assert train(impatient, rows, rows, tmp_path, device=CPU).epoch == TINY.epochs
 
 
-def test_small_epochs_train_on_half_the_side_and_end_no_run(
+def test_small_epochs_train_on_half_the_side(
     make_manifest: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -156,18 +167,27 @@ def test_small_epochs_train_on_half_the_side_and_end_no_run(
 
     monkeypatch.setattr(unet, "batches", noting)
     rows = make_manifest(4)
-    config = replace(TINY, small_epochs=2, patience=1, min_gain=2.0)
-    assert train(config, rows, rows, tmp_path, device=CPU).epoch == 3
-    assert seen == [32, 32, 64]
+    train(replace(TINY, small_epochs=2), rows, rows, tmp_path, device=CPU)
+    assert seen == [32, 32, 64, 64]
     assert read_unet(tmp_path).side_px == 64
+
+
+def test_no_plateau_ends_a_run_among_its_small_epochs(make_manifest: Make, tmp_path: Path) -> None:
+    rows = make_manifest(8)
+    impatient = replace(LEARNING, small_epochs=14, patience=1, min_gain=2.0)
+    assert train(impatient, rows, rows, tmp_path, device=CPU).epoch == 15
+
+
+def test_a_net_that_draws_nothing_yet_is_on_no_plateau(make_manifest: Make, tmp_path: Path) -> None:
+    rows = make_manifest(4)
+    idle = replace(TINY, learning_rate=0.0, patience=1, min_gain=2.0)
+    progress = train(idle, rows, rows, tmp_path, device=CPU)
+    assert (progress.epoch, progress.best_score) == (TINY.epochs, 0.0)
 
 
 def test_a_trained_unet_outlines_discs_in_their_own_pixels(make_manifest: Make, tmp_path: Path) -> None:
     rows = make_manifest(8)
-    config = replace(
-        TINY, channels=(8, 16, 32), epochs=20, learning_rate=1e-2, average_decay=0.8, dropout=0.0, patience=99
-    )
-    assert train(config, rows, rows, tmp_path, device=CPU).best_score > 0.8
+    assert train(LEARNING, rows, rows, tmp_path, device=CPU).best_score > 0.8
     method = read_unet(tmp_path)
     picture = load_picture(rows[0])
     mask = method.mask(picture, rows[0])

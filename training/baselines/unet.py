@@ -162,7 +162,8 @@ def _finished(progress: Progress, config: UNetConfig) -> bool:
         return True
     # Scored at full size, small epochs may stand still without having learned all they can.
     waited = progress.epoch - max(progress.plateau_epoch, config.small_epochs) >= config.patience
-    return waited and progress.minutes >= config.min_minutes
+    # A net that draws nothing right yet has not begun to learn; that is no plateau.
+    return waited and progress.best_score > 0 and progress.minutes >= config.min_minutes
 
 
 def _train_epoch(
