@@ -195,6 +195,13 @@ def test_a_trained_unet_outlines_discs_in_their_own_pixels(make_manifest: Make, 
     assert dice(mask, picture.mask) > 0.7
 
 
+def test_a_short_run_keeps_what_it_learned_not_what_it_began_with(
+    make_manifest: Make, tmp_path: Path
+) -> None:
+    rows = make_manifest(8)
+    assert train(replace(LEARNING, average_decay=0.995), rows, rows, tmp_path, device=CPU).best_score > 0.5
+
+
 def test_a_damaged_file_is_named_and_not_loaded(make_manifest: Make, tmp_path: Path) -> None:
     (tmp_path / LAST).write_bytes(b"not safetensors")
     with pytest.raises(CheckpointError, match="damaged"):

@@ -16,7 +16,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class UNetConfig:
         epochs: Rounds over the train part, at most; the learning rate falls as a cosine over them.
         small_epochs: How many of them, from the first on, see pictures of half the size.
         learning_rate: Of AdamW, after the first epoch's warm-up.
-        average_decay: Of the running average of the weights, which is what is scored and kept.
+        average_decay: Of the running average of the weights, which is what is scored and kept; less at first.
         patience: Epochs without a better dev score that make a plateau.
         min_gain: By how much a score must be better to end a plateau.
         min_minutes: The plateau does not stop a run before; not less than the language model was given.
@@ -127,11 +127,21 @@ def new_learner(config: UNetConfig, *, device: torch.device) -> Learner:
     net = build_unet(config).to(device)
     return Learner(
         net=net,
-        average=AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay), use_buffers=True),
+        average=AveragedModel(net, multi_avg_fn=_average_of(config.average_decay), use_buffers=True),
         optimizer=torch.optim.AdamW(
             net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         ),
     )
+
+
+def _average_of(decay: float) -> Callable[[list[Tensor], list[Tensor], int | Tensor], None]:
+    """Return the running average. It forgets its first steps sooner: a short run must not keep what it began with."""
+
+    def update(averaged: list[Tensor], current: list[Tensor], steps: int | Tensor) -> None:
+        warmed = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        get_ema_multi_avg_fn(warmed)(averaged, current, steps)
+
+    return update
 
 
 def train(
