@@ -149,8 +149,18 @@ def write_manifest(place: Path, facts: Mapping[str, Any]) -> None:
     }
     manifest: dict[str, Any] = {**facts, "schema": SCHEMA, "files": files}
     manifest["digest"] = _digest(manifest)
-    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-    (place / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    (place / MANIFEST_NAME).write_bytes(_written(manifest))
+
+
+def replace_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Change some of what the manifest of a folder says besides its files; it changes in one step.
+
+    Raises:
+        CheckpointError: The folder has no manifest, or one that was altered.
+    """
+    manifest: dict[str, Any] = {**read_manifest(folder), **facts}
+    manifest["digest"] = _digest(manifest)
+    replace_file(Path(folder) / MANIFEST_NAME, _written(manifest))
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -206,6 +216,10 @@ def _verify_file(path: Path, expected: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"{where} is not the file its manifest names (SHA-256 differs).", remedy=RESTORE
         )
+
+
+def _written(manifest: Mapping[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from coreseg_core.record import FindingRecord, Lesion, Outcome, SliceFinding
 from coreseg_core.reports.words import (
     CAUTIONS,
     HEADLINES,
+    confidence_meaning,
     confidence_words,
     contradictions,
     millilitres,
@@ -95,7 +96,7 @@ def _rows_of_many(record: FindingRecord) -> list[Row]:
         label = HEADLINES[outcome].capitalize()
         rows.append((label, f"{spoken_slices(numbers)}{': ' + reason if reason else ''}"))
     if present:
-        rows.append(("Confidence", f"{present[0].confidence_kind}; not calibrated"))
+        rows.append(("Confidence", confidence_meaning(present[0].confidence_kind)))
         rows.append(("Boxes", _BOX_UNIT))
     return rows
 

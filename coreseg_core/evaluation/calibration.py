@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.optimize import minimize
 from coreseg_core.evaluation.bootstrap import json_number, percentile_interval
 from coreseg_core.evaluation.metrics import area_under_risk_coverage, expected_calibration_error
 from coreseg_core.evaluation.score import Score
+from coreseg_core.scaling import Scaling, log_odds
 
 RIGHT_DICE = 0.5
 """From this Dice a mask counts as right when confidence is held against it."""
@@ -25,24 +25,8 @@ REVIEWED = 0.1
 """Share of the answers, the least confident ones, that a reader is thought to look at again."""
 MIN_ANSWERS = 20
 COVERAGES = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
-_EDGE = 1e-4
 _TOWARDS_UNSCALED = 1e-2
 _DRAWS = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """From a confidence as it is said to one that means something: sigmoid(log odds / temperature + shift)."""
-
-    temperature: float = 1.0
-    shift: float = 0.0
-
-    def __call__(self, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return scaled confidences, of the same order."""
-        scaled: NDArray[np.float64] = 1 / (
-            1 + np.exp(-(_log_odds(confidence) / self.temperature + self.shift))
-        )
-        return scaled
 
 
 def fit_scaling(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Scaling:
@@ -52,7 +36,7 @@ def fit_scaling(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Sc
     """
     if len(confidence) < MIN_ANSWERS or right.all() or not right.any():
         return Scaling()
-    odds, signs = _log_odds(confidence), np.where(right, 1.0, -1.0)
+    odds, signs = log_odds(confidence), np.where(right, 1.0, -1.0)
 
     def surprise(values: NDArray[np.float64]) -> float:
         sharpness, shift = np.exp(values[0]), values[1]
@@ -167,9 +151,3 @@ def _risk(confidence: NDArray[np.float64], right: NDArray[np.bool_], coverage: f
 def _answers(scores: Sequence[Score]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     confidence = np.array([score.confidence for score in scores], dtype=np.float64)
     return confidence, np.array([is_right(score) for score in scores], dtype=bool)
-
-
-def _log_odds(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    inside = np.clip(confidence, _EDGE, 1 - _EDGE)
-    odds: NDArray[np.float64] = np.log(inside / (1 - inside))
-    return odds

@@ -6,33 +6,34 @@ Every step that does not depend on the question is cached by the content of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from coreseg_core.answer import ParsedAnswer, parse
+from coreseg_core.answer import parse
 from coreseg_core.claims import check_claims, measure, read_claims
 from coreseg_core.errors import Cancelled
 from coreseg_core.imaging import SliceImage, boxes_to_native, frame_wh
 from coreseg_core.inference.cache import ByteLRU
 from coreseg_core.inference.confidence import (
-    DENIAL_KIND,
+    LOOK_KIND,
     MASK_KIND,
     box_mask_iou,
-    denial_confidence,
     mask_confidence,
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
 from coreseg_core.inference.fitting import misreading
+from coreseg_core.inference.second_look import Chances, second_look
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView
 from coreseg_core.models.visual_tokens import resize_frame
-from coreseg_core.record import Box, Query, SliceFinding
+from coreseg_core.record import Box, Outcome, Query, SliceFinding
+from coreseg_core.scaling import Scaling, scaled
 
 UNCERTAIN_BELOW = 0.1
 """A mask trusted less than this is reported as `uncertain`: could not tell, never "no lesion"."""
@@ -66,12 +67,21 @@ class Answering:
     Args:
         model: The model, in evaluation mode.
         fingerprint: SHA-256 of its weights, part of every cache key.
+        scalings: What makes its confidences hold, by outcome; none where that was never fitted.
         cache_bytes: See `CACHE_BYTES`.
     """
 
-    def __init__(self, model: CoreSegModel, *, fingerprint: str, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        model: CoreSegModel,
+        *,
+        fingerprint: str,
+        scalings: Mapping[Outcome, Scaling] | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.model = model
         self.fingerprint = fingerprint
+        self._scalings = dict(scalings or {})
         self.counts = OperationCounts()
         self._embeddings: ByteLRU[Tensor] = ByteLRU(cache_bytes)
         self._prefixes: ByteLRU[KeyValues] = ByteLRU(cache_bytes)
@@ -132,9 +142,12 @@ class Answering:
         replies = decode_replies(
             self.model.language, prefix, texts, options, on_token=on_token, should_stop=should_stop
         )
+        looks = self._second_look(prefix, texts)
         return tuple(
-            self._finding(prepared, embedding[None], reply, asked)
-            for prepared, embedding, reply, asked in zip(slices, embeddings, replies, queries, strict=True)
+            self._finding(prepared, embedding[None], reply, asked, chances)
+            for prepared, embedding, reply, asked, chances in zip(
+                slices, embeddings, replies, queries, looks, strict=True
+            )
         )
 
     @torch.inference_mode()
@@ -156,16 +169,22 @@ class Answering:
             temperature=temperature,
         )
         self.counts.question_prefills += 1
+        prefix = self._prefix(prepared)
         replies = decode_replies(
             self.model.language,
-            self._prefix(prepared),
+            prefix,
             query.text,
             options,
             copies=count,
             generator=torch.Generator(self.model.device).manual_seed(seed),
         )
         embedding = self._embedding(prepared)
-        return tuple(self._finding(prepared, embedding, reply, query) for reply in replies)
+        (chances,) = self._second_look(prefix, [query.text])
+        return tuple(self._finding(prepared, embedding, reply, query, chances) for reply in replies)
+
+    def _second_look(self, prefix: KeyValues, questions: Sequence[str]) -> tuple[Chances, ...]:
+        self.counts.second_looks += 1
+        return second_look(self.model.language, prefix, questions)
 
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
@@ -188,11 +207,26 @@ class Answering:
         return self._prefixes.get_or_make(prepared.key, prefill)
 
     def _finding(
+        self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query, chances: Chances
+    ) -> SliceFinding:
+        if not query.prompts.empty:
+            # Where the reader points, whether there is a lesion is the reader's word and not the model's.
+            return self._outlined(prepared, embedding, reply, query)
+        if reply.answer_states is None:
+            finding = self._denial(prepared, reply, chances)
+        else:
+            outlined = self._outlined(prepared, embedding, reply, query)
+            finding = replace(
+                outlined,
+                confidence=outlined.confidence * chances["present"],
+                confidence_kind=f"{MASK_KIND} x {LOOK_KIND}",
+            )
+        return scaled(finding, self._scalings)
+
+    def _outlined(
         self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query
     ) -> SliceFinding:
         parsed = parse(reply.text)
-        if reply.answer_states is None and query.prompts.empty:
-            return self._denial(prepared, reply, parsed)
         native_wh = (prepared.image.width, prepared.image.height)
         boxes = boxes_to_native(parsed.boxes_xyxy_px, prepared.frame_wh, native_wh)
         mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, boxes, query)
@@ -216,7 +250,8 @@ class Answering:
             reason=_doubts(sure=sure, named=reply.answer_states is not None),
         )
 
-    def _denial(self, prepared: PreparedSlice, reply: Reply, parsed: ParsedAnswer) -> SliceFinding:
+    def _denial(self, prepared: PreparedSlice, reply: Reply, chances: Chances) -> SliceFinding:
+        parsed = parse(reply.text)
         if parsed.kind in ("absent", "mismatch"):
             said = parsed.modality or parsed.reasoning
             grey = bool((prepared.image.rgb == prepared.image.rgb[..., :1]).all())
@@ -231,8 +266,8 @@ class Answering:
             reasoning=parsed.reasoning,
             answer_text=_answer_text(reply.text),
             box_frame_wh=prepared.frame_wh,
-            confidence=0.0 if doubt else denial_confidence(reply.answer_log_probs),
-            confidence_kind=DENIAL_KIND,
+            confidence=0.0 if doubt or parsed.kind is None else chances[parsed.kind],
+            confidence_kind=LOOK_KIND,
             claims=check_claims(read_claims(parsed.reasoning), None),
             reason=doubt,
         )

@@ -1,4 +1,5 @@
-"""How sure a finding is: the segmenter's own IoU estimate, and whether the written boxes and the mask agree.
+"""How sure a finding is: the segmenter's own IoU estimate, whether the written boxes and the mask agree, and what a
+second look without reasoning says (`inference.second_look`).
 
 The published model lets box and mask disagree without noticing (the authors' own figure shows it); that disagreement
 is a free warning here.
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from coreseg_core.record import Box
 
 MASK_KIND = "predicted IoU x agreement of boxes and mask"
-DENIAL_KIND = "probability of the answer"
+LOOK_KIND = "chance of the answer at a second look"
 
 
 def box_mask_iou(boxes_xyxy_px: Sequence[Box], mask: NDArray[np.bool_]) -> float | None:
@@ -44,11 +45,6 @@ def mask_confidence(predicted_iou: float, agreement: float | None) -> float:
     """Return 0..1 for a mask; a mask without a readable box is trusted half as much."""
     estimate = 0.0 if math.isnan(predicted_iou) else min(max(predicted_iou, 0.0), 1.0)
     return estimate * (0.5 + 0.5 * (agreement or 0.0))
-
-
-def denial_confidence(log_probs: Sequence[float]) -> float:
-    """Return 0..1 for an answer without a mask: the probability of its least likely token."""
-    return math.exp(min(log_probs)) if log_probs else 0.0
 
 
 def _component_boxes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from coreseg_core.answer import AFTER_SEG, ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from coreseg_core.errors import Cancelled
+from coreseg_core.inference.continuation import Continuation
 from coreseg_core.models.mllm import KeyValues, LanguageModel
-from coreseg_core.models.token_steps import TokenSteps
 from coreseg_core.record import ReasoningMode
 
 REASONING_TOKENS = {"full": 128, "brief": 48, "none": 0}
@@ -48,14 +48,12 @@ class Reply:
         text: The whole reply, closed as the grammar wants where decoding stopped at `<seg>`.
         ids: Tokens in order, `<seg>` included.
         log_probs: Log-probability of each token as it was drawn, at the temperature; 0 for forced ones.
-        answer_log_probs: Those of the answer alone, without the reasoning; all of them where no answer begins.
         answer_states: (L, d) states from the start of the answer to the one that predicts `<seg>`, or None.
     """
 
     text: str
     ids: tuple[int, ...]
     log_probs: tuple[float, ...]
-    answer_log_probs: tuple[float, ...]
     answer_states: Tensor | None
 
 
@@ -110,9 +108,9 @@ def decode_replies(
         for row in rows:
             _append(row, forced, [0.0] * len(forced), language)
     openings = [tokenizer.question_ids(text, options.reasoning) for text in questions]
-    sequence = _Sequence(language, prefix)
-    states = sequence.open([ids + forced for ids in openings])
-    sequence.repeat(copies)
+    continuation = Continuation(language, prefix)
+    states = continuation.open([ids + forced for ids in openings])
+    continuation.repeat(copies)
     for number, row in enumerate(rows):
         # The state at the last token of the question predicts the first of the reply.
         row.states.extend(states[number // copies, -1 - len(forced) :])
@@ -130,62 +128,9 @@ def decode_replies(
                     on_token(number, row.text[before[number] :])
         if all(row.done for row in rows):
             return tuple(_reply(row) for row in rows)
-        states = sequence.extend([_next_input(row, tokenizer.pad_id) for row in rows])
+        states = continuation.extend([_next_input(row, tokenizer.pad_id) for row in rows])
         for row, state in zip(rows, states, strict=True):
             row.states.append(state)
-
-
-class _Sequence:
-    """The prefix and what is laid behind it, row by row; questions of different lengths are padded on the left."""
-
-    def __init__(self, language: LanguageModel, prefix: KeyValues) -> None:
-        self._language = language
-        self._cache = prefix.to_cache()
-        self._prefix_length, self._device = prefix.length, prefix.layers[0][0].device
-        self._next = torch.full(
-            (int(prefix.layers[0][0].shape[0]), 1), prefix.next_position, device=self._device
-        )
-        self._real: Tensor | None = None
-        self._steps: TokenSteps | None = None
-
-    def open(self, sequences: Sequence[list[int]]) -> Tensor:
-        """Return states (n, L, d) of the first tokens of each row, the rows aligned at their ends."""
-        length = max(len(ids) for ids in sequences)
-        gaps = torch.tensor([[length - len(ids)] for ids in sequences], device=self._device)
-        pad_id = self._language.tokenizer.pad_id
-        tokens = torch.tensor(
-            [[pad_id] * (length - len(ids)) + ids for ids in sequences], device=self._device
-        )
-        places = torch.arange(length, device=self._device)[None]
-        if int(gaps.max()) > 0:
-            behind = torch.ones(len(gaps), self._prefix_length, dtype=torch.bool, device=self._device)
-            self._real = torch.cat([behind, places >= gaps], dim=1)
-        positions = self._next + (places - gaps).clamp_min(0)
-        self._next = positions[:, -1:] + 1
-        return self._states(tokens, positions)
-
-    def repeat(self, copies: int) -> None:
-        """Go on with `copies` rows in the place of each."""
-        if copies == 1:
-            return
-        self._cache.batch_repeat_interleave(copies)
-        self._next = self._next.repeat_interleave(copies, dim=0)
-        if self._real is not None:
-            self._real = self._real.repeat_interleave(copies, dim=0)
-
-    def extend(self, tokens: Sequence[int]) -> Tensor:
-        """Return the states (n, d) of one more token a row."""
-        if self._steps is None:
-            self._steps = TokenSteps(self._language.text, self._cache, positions=self._next, real=self._real)
-        return self._steps.extend(self._language.embed(torch.tensor(tokens, device=self._device)[:, None]))
-
-    def _states(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        return self._language.states(
-            self._language.embed(tokens),
-            positions=positions.expand(3, -1, -1),
-            cache=self._cache,
-            mask=None if self._real is None else self._real.long(),
-        )
 
 
 def _choose(
@@ -244,6 +189,5 @@ def _reply(row: _Row) -> Reply:
         text=text,
         ids=tuple(row.ids),
         log_probs=tuple(row.log_probs),
-        answer_log_probs=tuple(row.log_probs[row.answer_start or 0 :]),
         answer_states=states,
     )

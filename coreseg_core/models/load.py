@@ -26,6 +26,8 @@ from coreseg_core.models.lora import with_rank_of
 from coreseg_core.models.mask_prompts import require_mask_prompt
 from coreseg_core.models.preset import Preset, load_preset
 from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.record import Outcome
+from coreseg_core.scaling import Scaling, read_scalings
 
 MASK_PROMPT_FACT = "mask_prompt"
 """Where a manifest says what the segmenter is prompted with, of weights that were trained in another way than usual."""
@@ -33,11 +35,19 @@ MASK_PROMPT_FACT = "mask_prompt"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready for use, with the version and SHA-256 of its weights."""
+    """A model ready for use.
+
+    Attributes:
+        model: In evaluation mode.
+        version: Of its weights.
+        sha256: Likewise.
+        scalings: What makes its confidences hold, by outcome; empty where that was never fitted.
+    """
 
     model: CoreSegModel
     version: str
     sha256: str
+    scalings: Mapping[Outcome, Scaling]
 
 
 def packaged_folder(preset: str) -> Path:
@@ -81,7 +91,12 @@ def load_model(
     model.mask_prompt = require_mask_prompt(manifest.get(MASK_PROMPT_FACT, model.mask_prompt))
     sha256 = str(manifest["files"]["weights.safetensors"]["sha256"])
     version = str(manifest.get("version", "v0"))
-    return LoadedModel(model=model.to(torch.device(device)).eval(), version=version, sha256=sha256)
+    return LoadedModel(
+        model=model.to(torch.device(device)).eval(),
+        version=version,
+        sha256=sha256,
+        scalings=read_scalings(manifest),
+    )
 
 
 def build_on_base(

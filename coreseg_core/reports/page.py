@@ -29,7 +29,7 @@ def page(report: Mapping[str, Any]) -> str:
         "as absence, and only of what was asked.</p>",
         *_summary(images),
         *(part for image in images for part in _image(image)),
-        f"<footer><p>{escape(report['notice'])} Confidence is not calibrated. Left and right in the reasoning "
+        f"<footer><p>{escape(report['notice'])} Left and right in the reasoning "
         "are those of the picture.</p></footer>",
     ]
     return html_page(f"Study {report['study']}", "\n".join(body), style=_STYLE)
@@ -97,6 +97,7 @@ def _answer(answer: Mapping[str, Any], *, located: bool) -> list[str]:
     ]
     if answer["lesions"]:
         parts += _lesions(answer["lesions"], located=located)
+        parts.append(f"<p class=quiet>Confidence: {escape(answer['confidence_meaning'])}.</p>")
     parts += [
         f'<figure><img src="{quote(picture["file"])}" alt="Slice {picture["slice"]}: {escape(answer["query"])}">'
         "</figure>"

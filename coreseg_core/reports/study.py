@@ -19,7 +19,7 @@ from coreseg_core.imaging import Volume
 from coreseg_core.record import FindingRecord, SliceFinding
 from coreseg_core.reports.page import page
 from coreseg_core.reports.picture import shown_finding, write_overlay
-from coreseg_core.reports.words import contradictions
+from coreseg_core.reports.words import confidence_meaning, contradictions
 
 SCHEMA = "coreseg.study-report/1"
 JSON_NAME = "report.json"
@@ -47,6 +47,7 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Return the answer as JSON values."""
         record = self.record
+        kinds = [finding.confidence_kind for finding in record.slices if finding.outcome == "present"]
         slices: dict[str, list[int]] = {}
         reasons: dict[str, list[int]] = {}
         for finding in record.slices:
@@ -71,6 +72,7 @@ class Answer:
                 }
                 for lesion in record.lesions
             ],
+            "confidence_meaning": confidence_meaning(kinds[0]) if kinds else "",
             "warnings": [
                 {"slice": finding.index, "text": text}
                 for finding in record.slices

@@ -32,7 +32,12 @@ def confidence_words(finding: SliceFinding) -> str:
     """Return the confidence with what it means."""
     if finding.confidence_kind == "rule":
         return "decided by the words of the question and the image's header, before the model was asked"
-    return f"{finding.confidence:.2f} ({finding.confidence_kind}; not calibrated)"
+    return f"{finding.confidence:.2f} ({confidence_meaning(finding.confidence_kind)})"
+
+
+def confidence_meaning(kind: str) -> str:
+    """Return what a confidence of some kind means, and whether it was ever held against the truth."""
+    return kind if kind.startswith("calibrated") else f"{kind}; not calibrated"
 
 
 def native_boxes(finding: SliceFinding) -> tuple[Box, ...]:

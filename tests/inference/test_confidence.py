@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from coreseg_core.claims import boxes
-from coreseg_core.inference.confidence import box_mask_iou, denial_confidence, mask_confidence
+from coreseg_core.inference.confidence import box_mask_iou, mask_confidence
 
 SIDE = 24
 SPAN = st.tuples(
@@ -32,16 +30,6 @@ def test_more_agreement_never_means_less_confidence(estimate: float, low: float,
     low, high = sorted((low, high))
     assert mask_confidence(estimate, low) <= mask_confidence(estimate, high)
     assert mask_confidence(estimate, None) == pytest.approx(estimate / 2)
-
-
-@given(log_probs=st.lists(st.floats(-50, 0)))
-def test_confidence_of_a_denial_is_a_probability(log_probs: list[float]) -> None:
-    assert 0.0 <= denial_confidence(log_probs) <= 1.0
-
-
-def test_a_denial_is_as_sure_as_its_least_sure_word() -> None:
-    assert denial_confidence([math.log(0.9), math.log(0.25), 0.0]) == pytest.approx(0.25)
-    assert denial_confidence([]) == 0.0
 
 
 @given(box=BOX)

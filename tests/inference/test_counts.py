@@ -26,7 +26,11 @@ def test_a_slice_is_encoded_and_prefilled_once_whatever_the_number_of_questions(
         list(segmenter.segment(volume, Query(text, "none"), ONE_SLICE))
     assert encoder.slices == 1
     assert segmenter.answering.counts == OperationCounts(
-        encodes=1, picture_prefills=1, question_prefills=len(QUESTIONS), mask_decodes=0
+        encodes=1,
+        picture_prefills=1,
+        question_prefills=len(QUESTIONS),
+        second_looks=len(QUESTIONS),
+        mask_decodes=0,
     )
 
 

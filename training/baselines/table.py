@@ -174,7 +174,7 @@ def chosen_columns(
     return {name: columns[name] for name in COLUMNS if name in chosen.columns}
 
 
-def write_tables(folder: Path, comparison: Comparison, *, minutes: float) -> None:
+def write_tables(folder: Path, comparison: Comparison, *, model: Mapping[str, str], minutes: float) -> None:
     """Write the comparison as Markdown and JSON; each file appears whole or not at all.
 
     Raises:
@@ -182,7 +182,7 @@ def write_tables(folder: Path, comparison: Comparison, *, minutes: float) -> Non
     """
     first = next(iter(comparison.columns))
     report = report_table(Report(scores=comparison.columns[first], seed=comparison.seed))
-    values = {**comparison.to_json(), "minutes": minutes}
+    values = {**comparison.to_json(), "model": model, "minutes": minutes}
     write_whole(folder / "table.md", f"{comparison.to_markdown()}\n## {first}\n\n{report}", what="table")
     write_whole(folder / "table.json", json.dumps(values, indent=2, allow_nan=False) + "\n", what="table")
 
@@ -206,7 +206,8 @@ def make_table(chosen: argparse.Namespace, segmenter: SliceSegmenter) -> Compari
         ceiling=CEILING if CEILING in scores else None,
         seed=chosen.seed,
     )
-    write_tables(chosen.out, comparison, minutes=round((time.monotonic() - started) / 60, 2))
+    minutes = round((time.monotonic() - started) / 60, 2)
+    write_tables(chosen.out, comparison, model=segmenter.model_card, minutes=minutes)
     return comparison
 
 
