@@ -122,9 +122,11 @@ def _weights(folder: Path) -> dict[str, Any]:
     """Return version, hash and size of a weight folder, or what is wrong with it."""
     from coreseg_core.checkpoint import WEIGHTS_NAME, verify_folder
     from coreseg_core.errors import CheckpointError
+    from coreseg_core.scaling import read_scalings
 
     try:
         manifest = verify_folder(folder)
+        calibrated = bool(read_scalings(manifest))
     except CheckpointError as error:
         return {"folder": str(folder), "verified": False, "problem": error.reason, "remedy": error.remedy}
     file = manifest["files"][WEIGHTS_NAME]
@@ -135,6 +137,7 @@ def _weights(folder: Path) -> dict[str, Any]:
         "version": str(manifest.get("version", "v0")),
         "sha256": file["sha256"],
         "bytes": file["bytes"],
+        "calibrated": calibrated,
     }
 
 
@@ -194,6 +197,7 @@ def _weights_rows(weights: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Weights", f"{weights['preset']} {weights['version']}, {megabytes:.1f} MB, verified"),
         ("SHA-256", weights["sha256"]),
+        ("Confidence", "calibrated" if weights["calibrated"] else "not calibrated"),
         ("Folder", weights["folder"]),
     ]
 

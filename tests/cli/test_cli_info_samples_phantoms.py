@@ -27,6 +27,7 @@ def test_info_tells_the_weights_by_hash_and_what_they_were_trained_for(
     assert facts["weights"]["verified"] is True
     expected = hashlib.sha256((random_weights / "weights.safetensors").read_bytes()).hexdigest()
     assert facts["weights"]["sha256"] == expected
+    assert facts["weights"]["calibrated"] is False
     trained = facts["trained_for"]
     named = {*trained["targets"], *trained["targets_on_generated_studies_only"]}
     assert named == {target.name for target in terms().targets}

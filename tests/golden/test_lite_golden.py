@@ -86,6 +86,15 @@ def test_a_demo_study_is_answered_as_when_the_weights_were_published(
     assert dice(answered[name].finding.mask, golden_mask(name, golden)) >= MIN_DICE
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weights_that_ship_say_how_sure_they_are_in_a_confidence_that_was_held_against_the_truth(
+    name: str, answered: dict[str, Answered]
+) -> None:
+    finding = answered[name].finding
+    assert finding.confidence_kind.startswith("calibrated chance of being right")
+    assert 0.0 < finding.confidence < 1.0
+
+
 def golden_mask(name: str, golden: dict[str, Any]) -> NDArray[np.bool_]:
     height, width = golden["shape"]
     with np.load(MASKS, allow_pickle=False) as packed:
