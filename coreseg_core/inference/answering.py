@@ -142,7 +142,7 @@ class Answering:
         replies = decode_replies(
             self.model.language, prefix, texts, options, on_token=on_token, should_stop=should_stop
         )
-        looks = self._second_look(prefix, texts)
+        looks = self._looks(prefix, queries)
         return tuple(
             self._finding(prepared, embedding[None], reply, asked, chances)
             for prepared, embedding, reply, asked, chances in zip(
@@ -179,12 +179,21 @@ class Answering:
             generator=torch.Generator(self.model.device).manual_seed(seed),
         )
         embedding = self._embedding(prepared)
-        (chances,) = self._second_look(prefix, [query.text])
+        (chances,) = self._looks(prefix, [query])
         return tuple(self._finding(prepared, embedding, reply, query, chances) for reply in replies)
 
-    def _second_look(self, prefix: KeyValues, questions: Sequence[str]) -> tuple[Chances, ...]:
+    def _looks(self, prefix: KeyValues, queries: Sequence[Query]) -> Sequence[Chances | None]:
+        """Return the chances of each answer at a second look, None where the reader points.
+
+        There, whether there is a lesion is the reader's word and not the model's.
+        """
+        if not any(query.prompts.empty for query in queries):
+            return [None] * len(queries)
         self.counts.second_looks += 1
-        return second_look(self.model.language, prefix, questions)
+        looks = second_look(self.model.language, prefix, [query.text for query in queries])
+        return [
+            chances if query.prompts.empty else None for query, chances in zip(queries, looks, strict=True)
+        ]
 
     def _embedding(self, prepared: PreparedSlice) -> Tensor:
         def encode() -> Tensor:
@@ -207,10 +216,14 @@ class Answering:
         return self._prefixes.get_or_make(prepared.key, prefill)
 
     def _finding(
-        self, prepared: PreparedSlice, embedding: Tensor, reply: Reply, query: Query, chances: Chances
+        self,
+        prepared: PreparedSlice,
+        embedding: Tensor,
+        reply: Reply,
+        query: Query,
+        chances: Chances | None,
     ) -> SliceFinding:
-        if not query.prompts.empty:
-            # Where the reader points, whether there is a lesion is the reader's word and not the model's.
+        if chances is None:
             return self._outlined(prepared, embedding, reply, query)
         if reply.answer_states is None:
             finding = self._denial(prepared, reply, chances)

@@ -45,6 +45,8 @@ def test_a_second_question_encodes_nothing_and_prefills_no_picture(says: Speaker
     assert first.picture_prefills == second.picture_prefills == 1
     assert second.question_prefills == first.question_prefills + 1
     assert second.mask_decodes == first.mask_decodes + 1
+    # A reader who points needs no second look.
+    assert second.second_looks == 0
 
 
 @pytest.mark.parametrize("reasoning", ["brief", "full"])
