@@ -177,7 +177,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--split", choices=["train", "dev", "val"], default="val", help="dev is cut from train"
     )
     parser.add_argument(
-        "--weights", choices=["yes", "all"], default="yes", help="yes: sets of the shipped weights"
+        "--weights",
+        choices=["yes", "all"],
+        default="yes",
+        help="yes: sets of the shipped weights; all: those kept out of training as well, marked `ood`",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--wordings", type=int, default=1, help="of each question for a lesion that is there")
@@ -187,13 +190,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    usable = [
-        row for row in read_manifest(arguments.manifest) if arguments.weights == "all" or row.weights == "yes"
-    ]
+    every = read_manifest(arguments.manifest)
+    learned = [row for row in every if row.weights != "no"]
+    if arguments.weights == "yes":
+        usable = [row for row in every if row.weights == "yes"]
+    else:
+        usable = [replace(row, domain="ood") if row.weights == "no" else row for row in every]
     chosen = [row for row in usable if part_of(row) == arguments.split]
     # Dev is cut from what is learned from in the end, so that only train can hold a twin of it.
     others = {"train": (), "dev": ("train",), "val": ("train", "dev")}[arguments.split]
-    rows = without_twins(chosen, [row for row in usable if part_of(row) in others])
+    rows = without_twins(chosen, [row for row in learned if part_of(row) in others])
     asked = generated_questions(rows, seed=arguments.seed, wordings=arguments.wordings)
     if arguments.handwritten is not None:
         written = read_handwritten(arguments.handwritten)

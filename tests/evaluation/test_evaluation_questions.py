@@ -12,6 +12,7 @@ from PIL import Image
 from coreseg_core.answer import parse
 from coreseg_core.errors import InputError
 from coreseg_core.evaluation import Row, asks_of, read_manifest
+from coreseg_core.evaluation.manifest import write_manifest
 from training.evaluation_questions import (
     generated_questions,
     handwritten_questions,
@@ -84,6 +85,23 @@ def test_a_picture_with_a_twin_that_was_learned_from_is_not_asked_about(
     assert without_twins(rows, [twin]) == (*rows[:2], *rows[3:])
     assert without_twins(rows, [replace(twin, modality="MRI T1")]) == rows
     assert without_twins(rows, []) == rows
+
+
+def test_sets_that_were_kept_out_of_training_are_asked_about_as_such(
+    make_manifest: Make, tmp_path: Path
+) -> None:
+    rows = [
+        replace(row, weights=weights)
+        for row, weights in zip(make_manifest(3), ("yes", "no", None), strict=True)
+    ]
+    manifest, out = tmp_path / "manifest.jsonl", tmp_path / "asked.jsonl"
+    write_manifest(manifest, rows)
+    main([str(manifest), "--weights", "all", "--out", str(out)])
+    asked = read_manifest(out)
+    domains = {row.image: {one.domain for one in asked if one.image == row.image} for row in rows}
+    assert list(domains.values()) == [{"id"}, {"ood"}, {"id"}]
+    main([str(manifest), "--weights", "yes", "--out", str(out)])
+    assert {row.image for row in read_manifest(out)} == {rows[0].image}
 
 
 def test_there_are_sixty_handwritten_questions_of_every_kind() -> None:
