@@ -46,19 +46,22 @@ def recipe_arguments(argv: Sequence[str] | None, *, description: str | None) -> 
     return parser.parse_args(argv)
 
 
-def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None = None) -> dict[str, Any]:
+def read_values(
+    path: Path, changes: Sequence[str] = (), *, config: type | None = None, examples: str = "training/configs"
+) -> dict[str, Any]:
     """Return the values of a YAML file with some of them changed.
 
     Args:
         path: The file.
         changes: Each `NAME=VALUE`, the value as in YAML; `loop.steps=50` reaches into a part.
         config: The dataclass whose fields they are; not checked without it.
+        examples: Folder of files as this one should be, for whoever gives another.
 
     Raises:
         InputError: The file cannot be read or holds no settings, a change has no name and value or reaches into what
             is no part, or a name is not a field.
     """
-    values = _mapping(path)
+    values = _mapping(path, examples)
     for change in changes:
         _change(values, change)
     known = None if config is None else {item.name for item in fields(config)}
@@ -71,8 +74,8 @@ def read_values(path: Path, changes: Sequence[str] = (), *, config: type | None 
     return values
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    remedy = "Name a YAML file of `NAME: VALUE` lines, such as those in training/configs."
+def _mapping(path: Path, examples: str) -> dict[str, Any]:
+    remedy = f"Name a YAML file of `NAME: VALUE` lines, such as those in {examples}."
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -30,6 +30,7 @@ from coreseg_core.evaluation.pictures import load_row
 from coreseg_core.evaluation.rows import Row
 from coreseg_core.imaging import Volume, VolumeGeometry, write_dicom_series
 from training.dataset.importing import Given, Imported, import_sources
+from training.dataset.sources import read_source
 from training.dataset.splits import SplitPlan
 
 
@@ -337,3 +338,6 @@ def test_an_empty_folder_and_a_wrong_description_are_refused_with_a_remedy(tmp_p
         write_source(tmp_path / "bad.yaml", layout="zip")
     with pytest.raises(InputError, match="pattern that cannot be read"):
         write_source(tmp_path / "worse.yaml", image="(", mask="x")
+    with pytest.raises(InputError, match="cannot be read") as refused:
+        read_source(tmp_path / "none.yaml")
+    assert "training/dataset/sources" in refused.value.remedy

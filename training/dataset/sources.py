@@ -113,7 +113,7 @@ def read_source(path: Path) -> Source:
     Raises:
         InputError: It cannot be read, breaks the schema, or holds a pattern that is none.
     """
-    return _source(read_values(path))
+    return _source(read_values(path, examples="training/dataset/sources"))
 
 
 def shipped_sources() -> dict[str, Source]:

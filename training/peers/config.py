@@ -81,7 +81,7 @@ def read_peer(path: Path) -> PeerConfig:
     Raises:
         InputError: It cannot be read, or lacks or has what it should not.
     """
-    values = read_values(path, config=PeerConfig)
+    values = read_values(path, config=PeerConfig, examples="training/configs/peers")
     lacking = [
         item.name for item in fields(PeerConfig) if item.default is MISSING and item.name not in values
     ]
