@@ -58,6 +58,22 @@ def test_the_knee_of_a_known_curve_is_found(bend: int, total: int) -> None:
     assert knee.value == pytest.approx(0.8, abs=0.05)
 
 
+@pytest.mark.parametrize("missed", [0, 1, 5, 30])
+def test_pictures_that_were_missed_altogether_do_not_hide_the_knee(missed: int) -> None:
+    rng = np.random.default_rng(5)
+    # A falling curve with the steps of real scores, whose knee lies near the last third.
+    scores = 0.95 * (1 - np.linspace(0, 1, 600) ** 3) * rng.uniform(0.97, 1.0, 600)
+    knee = find_knee(np.concatenate([scores, np.zeros(missed)]))
+    assert knee is not None
+    assert knee.rank == pytest.approx(600 * (1 / 3) ** 0.5, rel=0.1)
+    assert 0.6 < knee.value < 0.85
+
+
+def test_a_straight_or_sagging_curve_has_no_knee() -> None:
+    assert find_knee(np.linspace(0, 1, 100)) is None
+    assert find_knee(np.linspace(0, 1, 100) ** 3) is None
+
+
 def test_what_does_not_vary_or_is_too_few_is_kept_whole() -> None:
     assert difficulty(np.full(50, 0.7)).threshold == 1.0
     assert difficulty(np.linspace(0, 1, 19)).threshold == 1.0

@@ -3,7 +3,7 @@
 CORE-Seg (arXiv 2603.05911) ranks the pictures of a set by the Dice of a U-Net, fits a power law to the errors and takes
 the Kneedle knee; details are not published. Ours: errors e = 1 - Dice; p(e) ~ e^-alpha above e_min with
 alpha = 1 + n / sum ln(e_i / e_min) and e_min by least Kolmogorov-Smirnov distance (Clauset, Shalizi, Newman 2009); the
-knee of Dice against rank (S = 1, concave, decreasing); a picture is kept whose Dice is at most
+knee of Dice against rank (Satopaa et al. 2011: concave, decreasing); a picture is kept whose Dice is at most
 min(knee, 1 - e_min). Errors end at 1, which the law does not know: alpha describes a set, only e_min decides.
 """
 
@@ -24,6 +24,7 @@ MIN_SCORED = 20
 """With fewer pictures neither a law nor a knee means anything; all are kept."""
 MAX_ALPHA = 1000.0
 SENSITIVITY = 1.0
+"""Kneedle's S: how many steps of a straight line a knee stands out by, at least."""
 MIN_ERROR = 1e-6
 DIGITS = 3
 """Errors are rounded for the search of e_min, so that its cost does not grow with the square of the set."""
@@ -129,16 +130,20 @@ def fit_power_law(values: Floats) -> PowerLaw | None:
 
 
 def find_knee(values: Floats) -> Knee | None:
-    """Return the knee of the values ranked from the highest, None where the curve has none."""
+    """Return the knee of the values ranked from the highest, None where the curve has none.
+
+    It is the highest place of Kneedle's difference curve. Kneedle itself takes the first local one that it meets from
+    the low end, which is the last picture of all wherever a few share the lowest Dice: of 900 only those would stay.
+    """
     ranked = np.sort(values)[::-1]
     if ranked[0] == ranked[-1]:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = KneeLocator(
-            np.arange(ranked.size), ranked, S=SENSITIVITY, curve="concave", direction="decreasing"
-        )
-    if found.knee is None:
+        curve = KneeLocator(np.arange(ranked.size), ranked, curve="concave", direction="decreasing")
+    # It is mirrored, so that it begins with the lowest value.
+    highest = int(np.argmax(curve.y_difference))
+    if curve.y_difference[highest] <= SENSITIVITY / (ranked.size - 1):
         return None
-    rank = int(found.knee)
+    rank = ranked.size - 1 - highest
     return Knee(rank=rank, value=round(float(ranked[rank]), 6))
