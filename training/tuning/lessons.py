@@ -12,6 +12,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 from coreseg_core.evaluation.corrections import split_corrections
@@ -26,6 +27,8 @@ VIEWS_OF_CORRECTIONS = 160
 """Views that are made of the corrections, some of each; of many corrections one each."""
 MAX_VIEWS_EACH = 8
 MAX_REPLAY = 600
+REPLAY_BALANCE = 0.6
+"""As `lite` drew its sets when it was trained; small sets replayed more than they were learned drive the others out."""
 GUARD_SEED = 7_919
 """Of the phantoms that guard where no base data is named; those that are replayed have seeds below."""
 
@@ -94,7 +97,8 @@ def base_pictures(
             )
         else:
             train = [row for row in _known(manifest) if part_of(row) == "train"]
-            rows = tuple(copied(row, folder, preset) for row in evenly(train, count=count, seed=seed))
+            drawn = spread_over_sets(train, count=count, seed=seed, balance=REPLAY_BALANCE)
+            rows = tuple(copied(row, folder, preset) for row in drawn)
         write_manifest(made, [replace(row, origin="replay", split="train", query=None) for row in rows])
     return read_manifest(made)
 
@@ -113,7 +117,7 @@ def guard_rows(manifest: Path | None, folder: Path, *, count: int) -> tuple[Row,
             write_pictures(folder, count=count, seed=GUARD_SEED)
         return read_manifest(made)
     rows = [row for row in _known(manifest) if part_of(row) == "val"]
-    return tuple(evenly(rows, count=count, seed=GUARD_SEED))
+    return tuple(spread_over_sets(rows, count=count, seed=GUARD_SEED, balance=0.0))
 
 
 def _known(manifest: Path) -> list[Row]:
@@ -121,16 +125,24 @@ def _known(manifest: Path) -> list[Row]:
     return [row for row in read_manifest(manifest) if row.weights != "no"]
 
 
-def evenly(rows: Sequence[Row], *, count: int, seed: int) -> list[Row]:
-    """Return so many rows, of every set in turn, so that a large set crowds no small one out."""
+def spread_over_sets(rows: Sequence[Row], *, count: int, seed: int, balance: float) -> list[Row]:
+    """Return so many rows, those of each set in proportion to its size to the power of `balance`.
+
+    Args:
+        rows: Of several sets.
+        count: Rows, at most.
+        seed: Chooses those of a set.
+        balance: 0 takes of every set in turn, so that a large one crowds no small one out; 1 takes all rows alike.
+    """
     by_set: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_set[row.subset].append(row)
+    # Sainte-Lague: the next row is of the set whose share is the least served.
+    turns: list[tuple[float, Row]] = []
     for name, group in by_set.items():
         random.Random(f"{seed}/{name}").shuffle(group)
-    turns = max((len(group) for group in by_set.values()), default=0)
-    ordered = [group[turn] for turn in range(turns) for group in by_set.values() if turn < len(group)]
-    return ordered[:count]
+        turns += [((turn + 0.5) / len(group) ** balance, row) for turn, row in enumerate(group)]
+    return [row for _, row in sorted(turns, key=itemgetter(0))[:count]]
 
 
 def copied(row: Row, folder: Path, preset: Preset) -> Row:
