@@ -58,7 +58,7 @@ class Order:
         learned_share: How far the new weights go from the parent's to the learned ones; 1 is all the way.
         minutes: Of learning, at most; embedding and judging come on top.
         steps: Of learning, at most; None for what the recipe says.
-        guard_pictures: Pictures of the guard that are asked about, at most.
+        guard_pictures: Pictures of the guard that are asked about, at most; two questions each.
         processes: That learn together, one a GPU.
         device: `auto`, `cpu` or `cuda`.
         promote: Whether a version that passes its guard answers at once.
@@ -78,7 +78,7 @@ class Order:
     learned_share: float = 0.5
     minutes: float = 8.0
     steps: int | None = None
-    guard_pictures: int = 60
+    guard_pictures: int = 150
     processes: int = 1
     device: str = "auto"
     promote: bool = True

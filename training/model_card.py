@@ -58,10 +58,22 @@ def recipe_lines(manifest: Mapping[str, Any]) -> list[str]:
     weights = manifest["files"]["weights.safetensors"]
     return [
         f"* version {manifest['version']}, {weights['bytes'] / 1e6:.1f} MB, sha256 `{weights['sha256']}`",
-        f"* last run of `python -m training.sft`: seed {manifest['seed']}, {manifest['steps']} steps, "
-        f"{manifest['dialogues']} dialogues about pictures",
+        f"* {_lesson_line(manifest)}, {manifest['dialogues']} dialogues about pictures",
         *(f"* manifest {name}: sha256 `{digest}`" for name, digest in manifest["data"].items()),
     ]
+
+
+def _lesson_line(manifest: Mapping[str, Any]) -> str:
+    """Return which run the weights came from, or which runs of one recipe they are the mean of."""
+    recipe = f"`python -m {manifest['recipe']}`"
+    if (averaged := manifest.get("averaged")) is None:
+        return f"last run of {recipe}: seed {manifest['seed']}, {manifest['steps']} steps"
+    seeds = ", ".join(str(run["seed"]) for run in averaged["runs"])
+    return (
+        f"mean of {len(averaged['runs'])} runs of {recipe} (seeds {seeds}; {manifest['steps']} steps each), "
+        f"{averaged['words_share']:g} of the way for words and {averaged['masks_share']:g} for masks from weights "
+        f"`{manifest['parent']}`"
+    )
 
 
 def write_card(weights: Path, rows: Sequence[Row], *, results: str, notes: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coreseg_core.evaluation.rows import Row
-from training.tuning.lessons import spread_over_sets
+from training.tuning.lessons import guard_asks, spread_over_sets
 
 SIZES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 60), min_size=1)
 
@@ -67,3 +68,13 @@ def test_other_seeds_choose_other_rows_of_the_same_sets() -> None:
     rows = rows_of({"a": 50, "b": 50})
     chosen = [spread_over_sets(rows, count=20, seed=seed, balance=0.6) for seed in range(4)]
     assert all({row.id for row in one} != {row.id for row in other} for one, other in pairwise(chosen))
+
+
+def test_the_guard_asks_each_picture_its_own_question_and_one_other_of_every_kind_in_turn() -> None:
+    rows = [replace(row, mask=f"{row.id}_mask.png") for row in rows_of({"a": 30, "b": 30})]
+    asks = guard_asks(rows)
+    kinds = Counter(ask.kind for ask in asks)
+    assert Counter(ask.row.id for ask in asks) == dict.fromkeys((row.id for row in rows), 2)
+    assert kinds.pop("present") == 60
+    assert max(kinds.values()) - min(kinds.values()) <= 1
+    assert len(kinds) == 3

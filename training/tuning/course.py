@@ -24,7 +24,7 @@ from coreseg_core.checkpoint import (
     sha256_of,
 )
 from coreseg_core.errors import AlreadyRunningError, Cancelled, CheckpointError, CoreSegError, InternalError
-from coreseg_core.evaluation.ask import Ask, asks_of, spread
+from coreseg_core.evaluation.ask import Ask, asks_of
 from coreseg_core.evaluation.manifest import Row
 from coreseg_core.evaluation.pictures import CtDisplay, load_row
 from coreseg_core.inference.segment import Device
@@ -39,11 +39,11 @@ from coreseg_core.versions import (
     read_current,
     set_current,
 )
+from training.blending import blended, share_taken
 from training.publish import published_tensors
-from training.tuning.blending import blended, share_taken
 from training.tuning.judging import Judgement, Marks, compare, marks_of
 from training.tuning.learning import learn, newest_checkpoint, stopped
-from training.tuning.lessons import Lessons, gather, guard_rows
+from training.tuning.lessons import Lessons, gather, guard_asks, guard_rows
 from training.tuning.parents import base_for, facts_of
 from training.tuning.placement import placement_of
 from training.tuning.recipe import Recipes, write_config
@@ -230,7 +230,7 @@ class Course:
         phantoms = self._versions / f".guard-{order.guard_pictures}"
         rows = guard_rows(guard, phantoms, count=order.guard_pictures)
         asked = {
-            "guard": spread(asks_of(rows), pictures=order.guard_pictures) if rows else (),
+            "guard": guard_asks(rows),
             "held": asks_of(lessons.held),
         }
         compared = {}

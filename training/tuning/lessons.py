@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
+from coreseg_core.evaluation.ask import Ask, asks_of
 from coreseg_core.evaluation.corrections import split_corrections
 from coreseg_core.evaluation.manifest import Row, read_manifest, write_manifest
 from coreseg_core.evaluation.pictures import CtDisplay, load_picture
@@ -118,6 +119,19 @@ def guard_rows(manifest: Path | None, folder: Path, *, count: int) -> tuple[Row,
         return read_manifest(made)
     rows = [row for row in _known(manifest) if part_of(row) == "val"]
     return tuple(spread_over_sets(rows, count=count, seed=GUARD_SEED, balance=0.0))
+
+
+def guard_asks(rows: Sequence[Row]) -> tuple[Ask, ...]:
+    """Return two questions about each picture: its own, and in turn one of those that it does not answer.
+
+    Masks differ more from picture to picture than denials do, so the time goes to many pictures, not to every question
+    about a few.
+    """
+    found: list[Ask] = []
+    for number, row in enumerate(rows):
+        own, *others = asks_of([row])
+        found += [own, *([others[number % len(others)]] if others else [])]
+    return tuple(found)
 
 
 def _known(manifest: Path) -> list[Row]:

@@ -7,7 +7,8 @@ starts a server of its own with the manifest as base data (rows whose `weights` 
 about one slice of each of so many patients, submits the true masks as corrections (moved by `--shift`, a share of the
 width, to poison them), trains through `/train/coreseg_sft` and measures: Dice on other patients of the set, Dice and
 specificity on the val part of the base data, each before and after, whether a roll back brings the first answers back,
-and a U-Net fine-tuned on the same slices. FOLDER holds `report.json`. Nothing else should run on the machine meanwhile.
+and a U-Net fine-tuned on the same slices: what it gained on the set, and what it forgot of the base data. FOLDER holds
+`report.json`. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from coreseg_core.evaluation.bootstrap import mean_interval
 from coreseg_core.evaluation.manifest import Row, read_manifest
 from coreseg_core.models.load import packaged_folder
 from coreseg_core.models.preset import load_preset
+from training.baselines.unet_method import read_unet
 from training.parts import part_of
 from training.tuning.judging import Marks, marks_of
 from training.tuning.proof.few import fine_tuned, mean_dice
@@ -104,9 +106,28 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         after = {name: _marks(folder, asks, options.out) for name, asks in asked.items()}
         report |= {name: beside(asks, before[name], after[name]) for name, asks in asked.items()}
     if not options.no_unet and not options.shift:
-        net = fine_tuned(corrected, start=options.unet, minutes=options.minutes, seed=options.seed)
-        report["unet on other patients"] = round(mean_dice(net, others), 4)
+        known = [ask.row for ask in asked["old val"] if ask.kind == "present"]
+        report["unet"] = unet_beside(corrected, others, known, options)
     return report
+
+
+def unet_beside(
+    corrected: Sequence[Row], others: Sequence[Row], known: Sequence[Row], options: argparse.Namespace
+) -> dict[str, float]:
+    """Return the mean Dice of a U-Net fine-tuned on the same slices: what it gained, and what it forgot.
+
+    Args:
+        corrected: What it learns.
+        others: Slices of other patients of that set.
+        known: Pictures of the base data; asked before, too, where it was trained on base data.
+        options: Its start, minutes and seed.
+    """
+    found = {}
+    if options.unet is not None:
+        found["old val before"] = mean_dice(read_unet(options.unet), known)
+    net = fine_tuned(corrected, start=options.unet, minutes=options.minutes, seed=options.seed)
+    found |= {"other patients": mean_dice(net, others), "old val": mean_dice(net, known)}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def chosen(rows: Sequence[Row], *, slices: int, test: int, seed: int) -> tuple[list[Row], list[Row]]:

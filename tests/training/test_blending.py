@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.tuning.blending import blended, share_taken
+from training.blending import blended, share_taken
 
 PARENT = {"a": torch.tensor([0.0, 2.0]), "b": torch.tensor([[1.0]])}
 LEARNED = {"a": torch.tensor([1.0, 4.0], dtype=torch.float16), "b": torch.tensor([[3.0]])}
