@@ -174,14 +174,18 @@ class PolicyLosses:
         )
 
     def _prepare(self, groups: Sequence[Group]) -> list[Lesson]:
-        """Return what is learned from; groups without spread teach nothing and are dropped."""
+        """Return what is learned from; groups without spread are dropped, but for those that hold what is known."""
         model, policy = self._learner.model, self._config.policy
         lessons = []
         for group in groups:
             rewards = group.rewards[None]
+            advantages = group_advantages(rewards, scale_by_std=policy.scale_by_std)[0]
             differs = bool(has_spread(rewards))
+            holds = not differs and policy.agreed_advantage > 0 and group.denies_rightly
+            if holds:
+                advantages = torch.full_like(advantages, policy.agreed_advantage)
             # Several processes make their passes in step, so there a dropped group is passed with a share of nothing.
-            if not differs and process_count() == 1:
+            if not (differs or holds) and process_count() == 1:
                 continue
             batch = group_batch(
                 group,
@@ -190,7 +194,6 @@ class PolicyLosses:
                 learned_masks=self._config.learned_masks,
             )
             batch = on_device(batch, model.device)
-            advantages = group_advantages(rewards, scale_by_std=policy.scale_by_std)[0]
             reference = None
             if policy.beta > 0:
                 with self._reference:
@@ -199,7 +202,7 @@ class PolicyLosses:
                 Lesson(
                     batch=batch,
                     advantages=on_device(advantages, batch.ids.device),
-                    differs=differs,
+                    teaches=differs or holds,
                     reference=reference,
                 )
             )

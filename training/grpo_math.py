@@ -35,6 +35,9 @@ class PolicyLossConfig:
             it leaves rare tokens room to grow (DAPO, clip-higher).
         beta: Weight of the KL to the reference; 0 asks for no reference.
         scale_by_std: Divide advantages by the group's standard deviation (GRPO, not Dr. GRPO).
+        agreed_advantage: Advantage of the answers of a group that rightly denies with one voice. At 0 such groups are
+            dropped as all others without spread are, and nothing holds what they know while others push (Le et al.,
+            "No Prompt Left Behind", arXiv:2509.21880, learns from groups of one voice, too).
     """
 
     normaliser: Normaliser = "dapo"
@@ -42,6 +45,7 @@ class PolicyLossConfig:
     clip_high: float = 0.28
     beta: float = 0.01
     scale_by_std: bool = True
+    agreed_advantage: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What is learned from: groups whose answers differ in worth, and how much of a step's loss each of them is."""
+"""What is learned from: groups that teach anything, and how much of a step's loss each of them is."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Lesson:
     Attributes:
         batch: The answers as tensors.
         advantages: (G,).
-        differs: Whether the answers differ in worth; others have no share.
+        teaches: Whether anything is learned from it; other groups have no share.
         reference: (G, C) log-probabilities under the model of stage 1; None where no KL is asked for.
         old: (G, C) those under the policy that wrote the answers; None until the first step that learns from them.
     """
 
     batch: GroupBatch
     advantages: Tensor
-    differs: bool = True
+    teaches: bool = True
     reference: Tensor | None = None
     old: Tensor | None = None
 
@@ -52,7 +52,7 @@ def lesson_shares(lessons: Sequence[Lesson], *, normaliser: Normaliser) -> list[
     here = torch.tensor(
         [
             [1.0, float(lesson.batch.written.sum()), float(len(lesson.batch.with_mask))]
-            if lesson.differs
+            if lesson.teaches
             else [0.0, 0.0, 0.0]
             for lesson in lessons
         ],

@@ -52,6 +52,15 @@ class Group:
         """Rewards (G,) in double precision."""
         return torch.tensor([rollout.terms.total for rollout in self.rollouts], dtype=torch.float64)
 
+    @property
+    def denies_rightly(self) -> bool:
+        """Whether no mask is right and every answer says so, in good form."""
+        truth = self.asked.truth
+        answers = [parse(rollout.reply.text) for rollout in self.rollouts]
+        return not truth.present and all(
+            answer.well_formed and answer.kind in truth.right for answer in answers
+        )
+
 
 @torch.inference_mode()
 def sample_group(

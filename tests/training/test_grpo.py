@@ -340,6 +340,35 @@ def test_groups_without_spread_are_dropped_and_counted() -> None:
     assert not torch.as_tensor(watched["total"]).requires_grad
 
 
+def test_a_group_that_rightly_denies_with_one_voice_holds_what_it_knows_where_that_is_asked_for() -> None:
+    def losses(advantage: float) -> PolicyLosses:
+        policy = PolicyLossConfig(beta=0.0, agreed_advantage=advantage)
+        return _losses(toy.config(Path("unused"), answers=2, policy=policy), _learner(toy.taught_model()))
+
+    holding = losses(0.5)
+    asked = next(_seeded("free", n) for n in range(60) if holding._answer(_seeded("free", n)).denies_rightly)
+    held, watched = list(holding(holding._learner, (asked,)))
+    assert watched["frac_reward_zero_std"] == 1
+    assert [lesson.advantages.tolist() for lesson in holding._lessons] == [[0.5, 0.5]]
+    # On policy all ratios are 1, so the loss is the advantage; going down its gradient makes the answers likelier.
+    assert float(torch.as_tensor(held["total"]).detach()) == pytest.approx(-0.5, abs=1e-5)
+    assert torch.as_tensor(held["total"]).requires_grad
+    dropping = losses(0.0)
+    assert len(list(dropping(dropping._learner, (asked,)))) == 1
+
+
+@pytest.mark.parametrize("name", ["a", "free"])
+def test_only_denials_in_good_form_that_are_right_hold(name: str) -> None:
+    model = toy.taught_model()
+    for seed in range(12):
+        group = _group(model, name, size=2, seed=seed)
+        right = [
+            rollout.terms.format == 1 and rollout.terms.absence == RewardConfig().prices.bonus
+            for rollout in group.rollouts
+        ]
+        assert group.denies_rightly is (name == "free" and all(right))
+
+
 @pytest.mark.parametrize("normaliser", ["dapo", "grpo", "dr_grpo"])
 def test_the_groups_losses_add_up_to_that_of_all_answers_together(normaliser: str) -> None:
     model = toy.taught_model()
