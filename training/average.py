@@ -1,7 +1,7 @@
 """The mean of the weights that several runs learned from the same ones, taken back part of the way to where they began.
 
-    python -m training.publish --run runs/grpo_1 --config grpo.yaml --out runs/weights_1          # and 2, and 3
-    python -m training.average --parent coreseg_core/weights/lite --words 0.3 --out runs/averaged runs/weights_?
+    python -m training.publish --run runs/grpo_1 --config grpo.yaml --set seed=1 --out runs/weights_1    # and 2, and 3
+    python -m training.average --parent coreseg_core/weights/lite --words 0.5 --out runs/averaged runs/weights_?
 
 What reward teaches one run differs from what it teaches the next; their mean keeps what they share. Going back towards
 the weights they began as returns what reward forgot. Rame et al., "WARP: On the Benefits of Weight Averaged Rewarded
@@ -24,11 +24,14 @@ from coreseg_core.checkpoint import WEIGHTS_NAME, load_weights, read_manifest, s
 from coreseg_core.cli.exits import exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.models.base_files import TOKENIZER_NAME
-from training.blending import blended, share_taken
+from training.blending import blended, joined_by_a_line
 
 WORDS_PREFIX = "language."
 """Of the parameters that words come from; all others make masks."""
-_MANIFEST_OWN = ("files", "digest", "schema", "confidence", "seed", "development")
+_NOT_OF_THE_MEAN = ("files", "digest", "schema", "confidence", "seed", "steps", "development")
+"""Facts of one run's manifest that are not true of the mean."""
+_OF_ALL = ("preset", "recipe", "data")
+"""Facts in which the runs must agree."""
 
 
 def averaged(
@@ -57,7 +60,7 @@ def averaged(
     for share in (words_share, masks_share):
         if not 0 <= share <= 1:
             raise InputError(f"A share of {share} is not possible.", remedy="Choose one from 0 to 1.")
-    if any(share_taken(parent, weights, share=0.0) for weights in learned):
+    if not all(joined_by_a_line(parent, weights) for weights in learned):
         raise InputError(
             "The weights are not of the parent's names and shapes, so no line joins them.",
             remedy="Average runs that went on from this parent; low-rank updates cannot be averaged.",
@@ -86,7 +89,8 @@ def average(
 
     Raises:
         CheckpointError: A folder is damaged, or `out` exists.
-        InputError: See `averaged`; or a run did not begin as the parent.
+        InputError: See `averaged`; or a run did not begin as the parent, is named twice, or is of another preset,
+            recipe or data than the first.
     """
     begun, _ = load_weights(parent)
     sha256 = _sha256(read_manifest(parent))
@@ -97,6 +101,13 @@ def average(
                 f"The weights {folder.name!r} did not begin as {parent.name!r}.",
                 remedy="Name the folder that stands as `start` in their configuration.",
             )
+    if len({_sha256(manifest) for manifest in manifests}) < len(manifests):
+        raise InputError("The same weights are named twice.", remedy="Name each run once.")
+    for name in _OF_ALL:
+        if any(manifest.get(name) != manifests[0].get(name) for manifest in manifests):
+            raise InputError(
+                f"The runs differ in their {name}.", remedy="Average runs that differ in their seed alone."
+            )
     weights = averaged(
         begun,
         [load_weights(folder)[0] for folder in learned],
@@ -104,7 +115,7 @@ def average(
         masks_share=masks_share,
     )
     facts = {
-        **{name: value for name, value in manifests[0].items() if name not in _MANIFEST_OWN},
+        **{name: value for name, value in manifests[0].items() if name not in _NOT_OF_THE_MEAN},
         "dialogues": sum(int(manifest["dialogues"]) for manifest in manifests),
         "averaged": {
             "words_share": words_share,

@@ -1,4 +1,4 @@
-"""Part of the way from a parent's weights to what was learned from a few corrections, so that less of the old is lost.
+"""Part of the way from a parent's weights to what was learned from them, so that less of the old is lost.
 
 A model fine-tuned on few pictures forgets. Weights on the straight line between it and the model that it began as keep
 most of what was learned and lose much less of what was known: Wortsman et al., "Robust fine-tuning of zero-shot models"
@@ -12,14 +12,19 @@ from collections.abc import Mapping
 from torch import Tensor
 
 
-def share_taken(parent: Mapping[str, Tensor], learned: Mapping[str, Tensor], *, share: float) -> float:
-    """Return how far weights can go: `share` of the way, or 1, all of it, where no line joins the two.
+def joined_by_a_line(parent: Mapping[str, Tensor], learned: Mapping[str, Tensor]) -> bool:
+    """Return whether weights are of the same names and shapes, so that there is something between them.
 
-    None does where they are not of the same names and shapes: GRPO of `core-seg-3b` stacks low-rank updates of its own
-    upon its parent's.
+    GRPO of `core-seg-3b` stacks low-rank updates of its own upon its parent's: nothing joins those.
     """
-    shapes = {name: tensor.shape for name, tensor in learned.items()}
-    return share if shapes == {name: tensor.shape for name, tensor in parent.items()} else 1.0
+    return {name: tensor.shape for name, tensor in parent.items()} == {
+        name: tensor.shape for name, tensor in learned.items()
+    }
+
+
+def share_taken(parent: Mapping[str, Tensor], learned: Mapping[str, Tensor], *, share: float) -> float:
+    """Return how far weights can go: `share` of the way, or 1, all of it, where no line joins the two."""
+    return share if joined_by_a_line(parent, learned) else 1.0
 
 
 def blended(

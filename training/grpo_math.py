@@ -17,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from coreseg_core.errors import InputError
+
 STD_FLOOR = 1e-4
 ZERO_SPREAD = 1e-6
 """Standard deviation of a group's rewards from which its answers count as different."""
@@ -35,9 +37,13 @@ class PolicyLossConfig:
             it leaves rare tokens room to grow (DAPO, clip-higher).
         beta: Weight of the KL to the reference; 0 asks for no reference.
         scale_by_std: Divide advantages by the group's standard deviation (GRPO, not Dr. GRPO).
-        agreed_advantage: Advantage of the answers of a group that rightly denies with one voice. At 0 such groups are
-            dropped as all others without spread are, and nothing holds what they know while others push (Le et al.,
-            "No Prompt Left Behind", arXiv:2509.21880, learns from groups of one voice, too).
+        agreed_advantage: Advantage of the answers of a group that rightly denies with one voice; not below 0. At 0 such
+            groups are dropped as all others without spread are, and nothing holds what they know while others push
+            (Le et al., "No Prompt Left Behind", arXiv:2509.21880, learns from groups of one voice, too). Above 0 they
+            count among a step's tokens, so that each of the other groups counts less.
+
+    Raises:
+        InputError: `agreed_advantage` is below 0.
     """
 
     normaliser: Normaliser = "dapo"
@@ -46,6 +52,13 @@ class PolicyLossConfig:
     beta: float = 0.01
     scale_by_std: bool = True
     agreed_advantage: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.agreed_advantage >= 0:
+            raise InputError(
+                f"An agreed_advantage of {self.agreed_advantage} would teach wrong answers.",
+                remedy="Choose 0, which drops groups of one voice, or more.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +89,7 @@ def group_advantages(rewards: Tensor, *, scale_by_std: bool) -> Tensor:
 
 
 def has_spread(rewards: Tensor) -> Tensor:
-    """Return for each group of rewards (g, G) whether its answers differ in worth; others teach nothing."""
+    """Return for each group of rewards (g, G) whether its answers differ in worth."""
     return rewards.std(dim=1) > ZERO_SPREAD
 
 

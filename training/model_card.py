@@ -68,9 +68,9 @@ def _lesson_line(manifest: Mapping[str, Any]) -> str:
     recipe = f"`python -m {manifest['recipe']}`"
     if (averaged := manifest.get("averaged")) is None:
         return f"last run of {recipe}: seed {manifest['seed']}, {manifest['steps']} steps"
-    seeds = ", ".join(str(run["seed"]) for run in averaged["runs"])
+    seeds, steps = (", ".join(str(run[name]) for run in averaged["runs"]) for name in ("seed", "steps"))
     return (
-        f"mean of {len(averaged['runs'])} runs of {recipe} (seeds {seeds}; {manifest['steps']} steps each), "
+        f"mean of {len(averaged['runs'])} runs of {recipe} (seeds {seeds}; steps {steps}), "
         f"{averaged['words_share']:g} of the way for words and {averaged['masks_share']:g} for masks from weights "
         f"`{manifest['parent']}`"
     )

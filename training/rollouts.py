@@ -54,11 +54,11 @@ class Group:
 
     @property
     def denies_rightly(self) -> bool:
-        """Whether no mask is right and every answer says so, in good form."""
+        """Whether no mask is right and every answer says so, in the form that was asked for."""
         truth = self.asked.truth
-        answers = [parse(rollout.reply.text) for rollout in self.rollouts]
         return not truth.present and all(
-            answer.well_formed and answer.kind in truth.right for answer in answers
+            rollout.terms.format == 1 and parse(rollout.reply.text).kind in truth.right
+            for rollout in self.rollouts
         )
 
 

@@ -22,7 +22,8 @@ def answer_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return means over the answers of all processes; what no answer has a value for is left out.
 
     `reward` and `rewards/TERM/*` are the rewards, `seg/dice` and `seg/failure_rate` are over questions with a mask,
-    `seg/false_alarm_rate` over the others, and `frac_reward_zero_std` is the share of groups that teach nothing.
+    `seg/false_alarm_rate` over the others, and `frac_reward_zero_std` is the share of groups whose answers all
+    earn the same.
     """
     table = gathered(torch.stack([_table(group) for group in groups]))
     columns = {name: table[..., number] for number, name in enumerate(_NUMBERS)}

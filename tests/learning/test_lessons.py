@@ -70,9 +70,11 @@ def test_other_seeds_choose_other_rows_of_the_same_sets() -> None:
     assert all({row.id for row in one} != {row.id for row in other} for one, other in pairwise(chosen))
 
 
-def test_the_guard_asks_each_picture_its_own_question_and_one_other_of_every_kind_in_turn() -> None:
-    rows = [replace(row, mask=f"{row.id}_mask.png") for row in rows_of({"a": 30, "b": 30})]
-    asks = guard_asks(rows)
+def test_the_guard_asks_each_picture_its_own_question_and_each_set_the_others_in_turn() -> None:
+    sizes = {"a": 20, "b": 20, "c": 20}
+    rows = [replace(row, mask=f"{row.id}_mask.png") for row in rows_of(sizes)]
+    asks = guard_asks(spread_over_sets(rows, count=60, seed=0, balance=0.0))
+    assert len({(ask.row.subset, ask.kind) for ask in asks}) == 3 * 4
     kinds = Counter(ask.kind for ask in asks)
     assert Counter(ask.row.id for ask in asks) == dict.fromkeys((row.id for row in rows), 2)
     assert kinds.pop("present") == 60

@@ -37,7 +37,7 @@ def test_lite_learns_from_corrections_and_the_version_that_comes_of_it_answers(
         versions_dir=str(tmp_path / "versions"),
         steps=2,
         minutes=60.0,
-        guard_pictures=8,
+        guard_pictures=10,
         device="cpu",
     )
     run = RunFolder.make(tmp_path / "runs", "20260101T000000-sft-0000", order)

@@ -11,6 +11,7 @@ import torch
 from coreseg_core.checkpoint import load_weights, save_weights
 from coreseg_core.errors import InputError
 from training.average import average, averaged, main
+from training.model_card import recipe_lines
 
 PARENT = {"language.text.a": torch.tensor([0.0, 2.0]), "adapter.b": torch.tensor([[1.0]])}
 LEARNED = (
@@ -19,7 +20,9 @@ LEARNED = (
 )
 
 
-def _saved(folder: Path, tensors: Mapping[str, torch.Tensor], *, parent: str | None, seed: int) -> str:
+def _saved(
+    folder: Path, tensors: Mapping[str, torch.Tensor], *, parent: str | None, seed: int, data: str = "data"
+) -> str:
     facts = {
         "preset": "lite",
         "version": "v0",
@@ -28,6 +31,7 @@ def _saved(folder: Path, tensors: Mapping[str, torch.Tensor], *, parent: str | N
         "seed": seed,
         "steps": 160,
         "dialogues": 5120,
+        "data": {"manifest.jsonl": data},
         "confidence": {"scalings": {}},
     }
     manifest = save_weights(folder, tensors, facts, files={"tokenizer.json": b"{}"})
@@ -81,6 +85,39 @@ def test_the_manifest_names_the_parent_and_every_run(tmp_path: Path) -> None:
     assert manifest["dialogues"] == 10240
     # What was fitted to the confidences of one run is not true of the mean.
     assert "confidence" not in manifest
+
+
+def test_the_same_run_twice_and_a_run_on_other_data_are_refused(tmp_path: Path) -> None:
+    parent = _saved(tmp_path / "parent", PARENT, parent=None, seed=0)
+    _saved(tmp_path / "run", LEARNED[0], parent=parent, seed=1)
+    _saved(tmp_path / "other", LEARNED[1], parent=parent, seed=2, data="other")
+    for second, why in (("run", "twice"), ("other", "data")):
+        with pytest.raises(InputError, match=why):
+            average(
+                tmp_path / "parent",
+                [tmp_path / "run", tmp_path / second],
+                tmp_path / "out",
+                words_share=1.0,
+                masks_share=1.0,
+            )
+
+
+def test_the_card_tells_which_runs_weights_are_the_mean_of(tmp_path: Path) -> None:
+    parent = _saved(tmp_path / "parent", PARENT, parent=None, seed=0)
+    for seed, weights in enumerate(LEARNED, start=1):
+        _saved(tmp_path / f"run{seed}", weights, parent=parent, seed=seed)
+    manifest = average(
+        tmp_path / "parent",
+        [tmp_path / "run1", tmp_path / "run2"],
+        tmp_path / "out",
+        words_share=0.5,
+        masks_share=1.0,
+    )
+    told = recipe_lines(manifest)[1]
+    assert "mean of 2 runs" in told
+    assert "seeds 1, 2" in told
+    assert "0.5 of the way for words" in told
+    assert parent in told
 
 
 def test_a_run_that_began_elsewhere_is_refused(tmp_path: Path) -> None:

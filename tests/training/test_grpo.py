@@ -13,6 +13,7 @@ import toy
 from torch import Tensor
 
 from coreseg_core.checkpoint import load_weights
+from coreseg_core.errors import InputError
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mask_prompts import MASK_PROMPTS, MaskPrompt
 from coreseg_core.models.mllm import sequence_positions
@@ -25,7 +26,7 @@ from training.lessons import Lesson, lesson_shares
 from training.loop import LoopConfig, TrainingLoop
 from training.losses import cross_entropy_loss, dice_loss
 from training.reference import Reference
-from training.rewards import RewardConfig
+from training.rewards import RewardConfig, answer_reward
 from training.rollouts import Group, sample_group
 from training.samples import square_mask
 from training.sft import parameter_groups
@@ -355,6 +356,26 @@ def test_a_group_that_rightly_denies_with_one_voice_holds_what_it_knows_where_th
     assert torch.as_tensor(held["total"]).requires_grad
     dropping = losses(0.0)
     assert len(list(dropping(dropping._learner, (asked,)))) == 1
+
+
+def test_denials_without_the_reasoning_that_was_asked_for_hold_nothing() -> None:
+    losses = _losses(toy.config(Path("unused"), answers=2), _learner(toy.taught_model()))
+    groups = [losses._answer(_seeded("free", seed)) for seed in range(60)]
+    denials = next(group for group in groups if group.denies_rightly)
+    bare = [
+        answer_reward(rollout.reply.text, None, denials.asked.truth, reasoning="full", config=RewardConfig())
+        for rollout in denials.rollouts
+    ]
+    rollouts = tuple(
+        replace(rollout, terms=terms) for rollout, terms in zip(denials.rollouts, bare, strict=True)
+    )
+    assert not replace(denials, rollouts=rollouts).denies_rightly
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan")])
+def test_an_advantage_that_would_teach_wrong_answers_is_refused(value: float) -> None:
+    with pytest.raises(InputError, match="agreed_advantage"):
+        PolicyLossConfig(agreed_advantage=value)
 
 
 @pytest.mark.parametrize("name", ["a", "free"])

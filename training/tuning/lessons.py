@@ -122,15 +122,21 @@ def guard_rows(manifest: Path | None, folder: Path, *, count: int) -> tuple[Row,
 
 
 def guard_asks(rows: Sequence[Row]) -> tuple[Ask, ...]:
-    """Return two questions about each picture: its own, and in turn one of those that it does not answer.
+    """Return two questions about each picture: its own, and one that it does not answer.
 
     Masks differ more from picture to picture than denials do, so the time goes to many pictures, not to every question
-    about a few.
+    about a few. The kinds of the second one take turns within a set.
     """
     found: list[Ask] = []
-    for number, row in enumerate(rows):
+    # Each set begins with another kind, so that sets of a single picture do not all ask the same.
+    turns: dict[str, int] = {}
+    for row in rows:
         own, *others = asks_of([row])
-        found += [own, *([others[number % len(others)]] if others else [])]
+        found.append(own)
+        if others:
+            turn = turns.setdefault(row.subset, len(turns))
+            found.append(others[turn % len(others)])
+            turns[row.subset] = turn + 1
     return tuple(found)
 
 
