@@ -13,7 +13,6 @@ import toy
 from torch import Tensor
 
 from coreseg_core.checkpoint import load_weights
-from coreseg_core.errors import InputError
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mask_prompts import MASK_PROMPTS, MaskPrompt
 from coreseg_core.models.mllm import sequence_positions
@@ -26,7 +25,7 @@ from training.lessons import Lesson, lesson_shares
 from training.loop import LoopConfig, TrainingLoop
 from training.losses import cross_entropy_loss, dice_loss
 from training.reference import Reference
-from training.rewards import RewardConfig, answer_reward
+from training.rewards import RewardConfig
 from training.rollouts import Group, sample_group
 from training.samples import square_mask
 from training.sft import parameter_groups
@@ -339,55 +338,6 @@ def test_groups_without_spread_are_dropped_and_counted() -> None:
     (watched,) = list(losses(losses._learner, (_seeded("a", 1),)))
     assert watched["frac_reward_zero_std"] == 1
     assert not torch.as_tensor(watched["total"]).requires_grad
-
-
-def test_a_group_that_rightly_denies_with_one_voice_holds_what_it_knows_where_that_is_asked_for() -> None:
-    def losses(advantage: float) -> PolicyLosses:
-        policy = PolicyLossConfig(beta=0.0, agreed_advantage=advantage)
-        return _losses(toy.config(Path("unused"), answers=2, policy=policy), _learner(toy.taught_model()))
-
-    holding = losses(0.5)
-    asked = next(_seeded("free", n) for n in range(60) if holding._answer(_seeded("free", n)).denies_rightly)
-    held, watched = list(holding(holding._learner, (asked,)))
-    assert watched["frac_reward_zero_std"] == 1
-    assert [lesson.advantages.tolist() for lesson in holding._lessons] == [[0.5, 0.5]]
-    # On policy all ratios are 1, so the loss is the advantage; going down its gradient makes the answers likelier.
-    assert float(torch.as_tensor(held["total"]).detach()) == pytest.approx(-0.5, abs=1e-5)
-    assert torch.as_tensor(held["total"]).requires_grad
-    dropping = losses(0.0)
-    assert len(list(dropping(dropping._learner, (asked,)))) == 1
-
-
-def test_denials_without_the_reasoning_that_was_asked_for_hold_nothing() -> None:
-    losses = _losses(toy.config(Path("unused"), answers=2), _learner(toy.taught_model()))
-    groups = [losses._answer(_seeded("free", seed)) for seed in range(60)]
-    denials = next(group for group in groups if group.denies_rightly)
-    bare = [
-        answer_reward(rollout.reply.text, None, denials.asked.truth, reasoning="full", config=RewardConfig())
-        for rollout in denials.rollouts
-    ]
-    rollouts = tuple(
-        replace(rollout, terms=terms) for rollout, terms in zip(denials.rollouts, bare, strict=True)
-    )
-    assert not replace(denials, rollouts=rollouts).denies_rightly
-
-
-@pytest.mark.parametrize("value", [-0.1, float("nan")])
-def test_an_advantage_that_would_teach_wrong_answers_is_refused(value: float) -> None:
-    with pytest.raises(InputError, match="agreed_advantage"):
-        PolicyLossConfig(agreed_advantage=value)
-
-
-@pytest.mark.parametrize("name", ["a", "free"])
-def test_only_denials_in_good_form_that_are_right_hold(name: str) -> None:
-    model = toy.taught_model()
-    for seed in range(12):
-        group = _group(model, name, size=2, seed=seed)
-        right = [
-            rollout.terms.format == 1 and rollout.terms.absence == RewardConfig().prices.bonus
-            for rollout in group.rollouts
-        ]
-        assert group.denies_rightly is (name == "free" and all(right))
 
 
 @pytest.mark.parametrize("normaliser", ["dapo", "grpo", "dr_grpo"])
