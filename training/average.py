@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coreseg_core.checkpoint import WEIGHTS_NAME, load_weights, read_manifest, save_weights
+from coreseg_core.checkpoint import WEIGHTS_NAME, load_weights, save_weights
 from coreseg_core.cli.exits import exit_code
 from coreseg_core.errors import InputError
 from coreseg_core.models.base_files import TOKENIZER_NAME
@@ -66,14 +66,11 @@ def averaged(
             remedy="Average runs that went on from this parent; low-rank updates cannot be averaged.",
         )
     mean = {name: torch.stack([weights[name].float() for weights in learned]).mean(0) for name in parent}
-    words = {name: tensor for name, tensor in mean.items() if name.startswith(WORDS_PREFIX)}
-    masks = {name: tensor for name, tensor in mean.items() if name not in words}
-    joined = {
-        name: tensor
-        for half, share in ((words, words_share), (masks, masks_share))
-        for name, tensor in blended({name: parent[name] for name in half}, half, share=share).items()
+    words, masks = (blended(parent, mean, share=share) for share in (words_share, masks_share))
+    return {
+        name: (words if name.startswith(WORDS_PREFIX) else masks)[name].to(tensor.dtype)
+        for name, tensor in parent.items()
     }
-    return {name: joined[name].to(tensor.dtype) for name, tensor in parent.items()}
 
 
 def average(
@@ -92,11 +89,11 @@ def average(
         InputError: See `averaged`; or a run did not begin as the parent, is named twice, or is of another preset,
             recipe or data than the first.
     """
-    begun, _ = load_weights(parent)
-    sha256 = _sha256(read_manifest(parent))
-    manifests = [read_manifest(folder) for folder in learned]
+    begun, manifest_begun = load_weights(parent)
+    loaded = [load_weights(folder) for folder in learned]
+    manifests = [manifest for _, manifest in loaded]
     for folder, manifest in zip(learned, manifests, strict=True):
-        if manifest.get("parent") != sha256:
+        if manifest.get("parent") != _sha256(manifest_begun):
             raise InputError(
                 f"The weights {folder.name!r} did not begin as {parent.name!r}.",
                 remedy="Name the folder that stands as `start` in their configuration.",
@@ -110,7 +107,7 @@ def average(
             )
     weights = averaged(
         begun,
-        [load_weights(folder)[0] for folder in learned],
+        [tensors for tensors, _ in loaded],
         words_share=words_share,
         masks_share=masks_share,
     )

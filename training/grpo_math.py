@@ -38,9 +38,9 @@ class PolicyLossConfig:
         beta: Weight of the KL to the reference; 0 asks for no reference.
         scale_by_std: Divide advantages by the group's standard deviation (GRPO, not Dr. GRPO).
         agreed_advantage: Advantage of the answers of a group that rightly denies with one voice; not below 0. At 0 such
-            groups are dropped as all others without spread are, and nothing holds what they know while others push
-            (Le et al., "No Prompt Left Behind", arXiv:2509.21880, learns from groups of one voice, too). Above 0 they
-            count among a step's tokens, so that each of the other groups counts less.
+            groups are dropped as all others without spread are. Above 0 they count among a step's tokens, so that each
+            of the other groups counts less (Le et al., "No Prompt Left Behind", arXiv:2509.21880, learns from every
+            group of one voice).
 
     Raises:
         InputError: `agreed_advantage` is below 0.
