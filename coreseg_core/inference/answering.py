@@ -182,6 +182,12 @@ class Answering:
         (chances,) = self._looks(prefix, [query])
         return tuple(self._finding(prepared, embedding, reply, query, chances) for reply in replies)
 
+    def chances(self, prepared: PreparedSlice, questions: Sequence[str]) -> tuple[Chances, ...]:
+        """Return how likely each form of answer to each question is at a second look; nothing is written."""
+        prefix = _join([self._prefix(prepared)] * len(questions))
+        self.counts.second_looks += 1
+        return second_look(self.model.language, prefix, questions)
+
     def _looks(self, prefix: KeyValues, queries: Sequence[Query]) -> Sequence[Chances | None]:
         """Return the chances of each answer at a second look, None where the reader points.
 
