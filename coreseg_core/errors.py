@@ -72,6 +72,13 @@ class NotFoundError(InputError):
     http_status = 404
 
 
+class StorageError(InputError):
+    """A disk of this machine that does not take what is to be written, most often because it is full."""
+
+    code = "storage"
+    http_status = 507
+
+
 class AccessError(InputError):
     """A request from somebody who may not make it."""
 

@@ -221,16 +221,16 @@ def list_versions(versions_dir: Path) -> list[dict[str, Any]]:
     return found
 
 
-def prune_versions(versions_dir: Path, *, keep: int) -> list[str]:
+def prune_versions(versions_dir: Path, *, keep: int, spare: str | None = None) -> list[str]:
     """Return the names of the versions that were removed.
 
-    What answers, all it came from, what answered before it, and the `keep` newest stay.
+    What answers, all it came from, what answered before it, and the `keep` newest stay, and so does `spare`.
     """
     versions_dir = Path(versions_dir)
     with FileLock(versions_dir / _LOCK):
         manifests = {str(manifest["version"]): manifest for manifest in list_versions(versions_dir)}
         current = read_current(versions_dir)
-        needed = {*_lineage(current.version, manifests), *current.before[-1:]}
+        needed = {*_lineage(current.version, manifests), *current.before[-1:], spare}
         needed.update(list(manifests)[-keep:] if keep > 0 else ())
         removed = [name for name in manifests if name not in needed]
         for name in removed:

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its documented name)
 from numpy.typing import NDArray
 
-from coreseg_core.errors import GeometryError, InputError
+from coreseg_core.errors import GeometryError, InputError, StorageError
 from coreseg_core.imaging.geometry import VolumeGeometry
 from coreseg_core.imaging.read_itk import NRRD_MAGIC, read_itk_voxels
 from coreseg_core.imaging.read_nifti import read_nifti_voxels
@@ -107,7 +107,7 @@ def write_whole(path: Path, suffix: str, write: Callable[[Path], None]) -> None:
     """Let `write` fill a file of a passing name beside `path`, then rename it; leave nothing half done.
 
     Raises:
-        InputError: The place cannot be written.
+        StorageError: The place cannot be written.
     """
     partial = path.with_name(f".partial-{os.getpid()}-{secrets.token_hex(6)}{suffix}")
     try:
@@ -115,7 +115,7 @@ def write_whole(path: Path, suffix: str, write: Callable[[Path], None]) -> None:
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the writer gave up"
-        raise InputError(
+        raise StorageError(
             f"the output cannot be written ({reason}).",
             remedy="Check the folder and the space left on the disk.",
         ) from error

@@ -18,6 +18,7 @@ from coreseg_core.evaluation.rows import Row
 from training.baselines.unet import UNetConfig
 from training.dataset import folds
 from training.dataset.difficulty import difficulty, find_knee, fit_power_law
+from training.dataset.filter_report import set_folder
 from training.dataset.filtering import FilterPlan, filter_manifest, keep
 from training.dataset.folds import FoldScore, out_of_fold_scores
 from training.dataset.importing import Given, import_sources
@@ -149,8 +150,9 @@ def test_a_manifest_is_filtered_with_report_curves_and_pictures(manifest: Path) 
     (one,) = report["sets"]
     assert one["lesions"] == 20 and one["lesion_free"] == 4
     assert one["kept"] == sum(not row.lesion_free for row in rows)
-    assert (work / "us/curves.png").stat().st_size > 1000
-    assert list((work / "us/kept").glob("*.png"))
+    folder = work / one["folder"]
+    assert (folder / "curves.png").stat().st_size > 1000
+    assert list((folder / "kept").glob("*.png"))
 
 
 def test_a_stopped_filter_goes_on_without_scoring_anything_twice(
@@ -171,6 +173,68 @@ def test_a_stopped_filter_goes_on_without_scoring_anything_twice(
     monkeypatch.setattr(folds, "_trained", None)
     again = out_of_fold_scores(rows, folder, config=TINY, folds=2, device=CPU, progress=lambda *_: None)
     assert again == first
+
+
+@pytest.mark.parametrize("changed", ["mask", "image"])
+def test_a_corrected_mask_or_picture_is_learned_and_scored_anew(manifest: Path, changed: str) -> None:
+    rows = [replace(row, sha256=None) for row in read_manifest(manifest)]
+    folder = manifest.parent / "scores"
+
+    def scored() -> dict[str, FoldScore]:
+        return out_of_fold_scores(rows, folder, config=TINY, folds=2, device=CPU, progress=lambda *_: None)
+
+    scored()
+    changed_row = next(row for row in rows if not row.lesion_free)
+    path = changed_row.mask_path if changed == "mask" else changed_row.image_path
+    assert path is not None
+    write_picture(path, square(2, 30, 16) if changed == "mask" else speckle(99))
+    after = scored()
+    # The row itself, and all that a U-Net scores which learned from it; its own U-Net never saw it.
+    added = len(lines(folder / "scores.jsonl")) - len(rows)
+    assert added == 1 + len(rows) // 2 and len(list(folder.glob("fold*"))) == 3
+    assert scored() == after and len(lines(folder / "scores.jsonl")) == len(rows) + added
+
+
+def test_a_missing_mask_is_told_before_any_training(manifest: Path) -> None:
+    rows = read_manifest(manifest)
+    path = next(row.mask_path for row in rows if row.mask_path is not None)
+    path.unlink()
+    folder = manifest.parent / "scores"
+    with pytest.raises(InputError, match="cannot be read"):
+        out_of_fold_scores(rows, folder, config=TINY, folds=2, device=CPU, progress=lambda *_: None)
+    assert not folder.exists()
+
+
+def test_no_name_of_a_set_leads_out_of_the_folder_or_into_another_set_s(tmp_path: Path) -> None:
+    names = [
+        "../../../escaped",
+        "/etc/passwd",
+        "..",
+        ".",
+        "a b",
+        "a-b",
+        "A b",
+        "x" * 256,
+        "x" * 255,
+        "ö" * 256,
+    ]
+    folders = [set_folder(tmp_path, name) for name in names]
+    assert all(
+        folder.parent == tmp_path and folder.resolve().parent == tmp_path.resolve() for folder in folders
+    )
+    assert len({folder.name.lower() for folder in folders}) == len(names)
+    assert all(len(folder.name.encode()) <= 255 for folder in folders)
+
+
+def test_a_set_that_is_called_like_a_path_is_filtered_inside_the_step_s_folder(manifest: Path) -> None:
+    write_manifest(manifest, [replace(row, subset="../../../escaped") for row in read_manifest(manifest)])
+    out = manifest.parent / "filtered.jsonl"
+    outside = {path for path in manifest.parents[1].rglob("*") if "filtered" not in path.as_posix()}
+    filtered(manifest, out)
+    assert outside == {path for path in manifest.parents[1].rglob("*") if "filtered" not in path.as_posix()}
+    (one,) = json.loads((out.with_suffix("") / "report.json").read_text())["sets"]
+    assert one["set"] == "../../../escaped"
+    assert (out.with_suffix("") / one["folder"] / "scores.jsonl").exists()
 
 
 def test_no_u_net_scores_a_patient_it_learned_from(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,28 @@ def test_a_copy_in_train_of_a_test_picture_of_another_set_is_left_out(tmp_path: 
     assert done.left_out == {"exact duplicate": 3}
 
 
+@pytest.mark.parametrize("strict", ["a", "b"])
+def test_of_two_look_alikes_the_one_that_is_only_measured_on_stays_and_the_pair_is_reported(
+    tmp_path: Path, strict: str
+) -> None:
+    for name in ("a", "b"):
+        folder_set(tmp_path / name, 1)
+    write_picture(tmp_path / "b/images/p000.png", np.asarray(Image.fromarray(speckle(0)).resize((40, 40))))
+    write_picture(tmp_path / "b/masks/p000.png", square(5, 8)[:40, :40])
+    given = [
+        Given(
+            write_source(tmp_path / f"{name}.yaml", **FOLDERS, split="test" if name == strict else "train"),
+            tmp_path / name,
+        )
+        for name in ("a", "b")
+    ]
+    done = run(*given, out=tmp_path / "out", drop_near=True)
+    assert [(row.subset, row.split) for row in done.rows] == [(strict, "test")]
+    assert done.left_out == {"near duplicate": 1}
+    report = json.loads((tmp_path / "out/imported/report.json").read_text())
+    assert report["near_pairs_of_different_patients"] == 1
+
+
 def test_a_stopped_import_goes_on_and_ends_with_the_same_manifest(tmp_path: Path) -> None:
     folder_set(tmp_path / "raw", 8)
     source = write_source(tmp_path / "us.yaml", **FOLDERS)

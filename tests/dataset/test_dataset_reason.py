@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from raw_sets import FREE, LESIONS, lines
 from stand_in_server import TOKENS_IN, TOKENS_OUT, Body, StandIn, pictures_of, stand_in, text_of, well
 
@@ -74,6 +76,25 @@ def test_offline_every_row_gets_a_question_a_checked_reasoning_and_the_right_ans
             assert said.kind in ("absent", "mismatch") and not said.has_seg
     kinds = [row.probe.kind for row in rows if row.probe is not None]
     assert kinds.count("present") == LESIONS and kinds.count("lesion_free") == FREE
+
+
+def test_a_corrected_mask_gets_a_new_answer_and_the_others_keep_theirs(imported: Path) -> None:
+    out = imported.with_name("reasoned.jsonl")
+
+    def reasoned() -> dict[str, str | None]:
+        plan = ReasonPlan()
+        reason(imported, out, OfflineWriter(), plan=plan, server=None, progress=lambda *_: None)
+        return {row.id: row.answer for row in read_manifest(out)}
+
+    before = reasoned()
+    corrected = next(row for row in read_manifest(imported) if row.mask_path is not None)
+    mask = np.zeros(load_row(corrected)[1].shape, dtype=np.uint8)
+    mask[5:25, 5:25] = 255
+    assert corrected.mask_path is not None
+    Image.fromarray(mask).save(corrected.mask_path)
+    after = reasoned()
+    assert [key for key in before if before[key] != after[key]] == [corrected.id]
+    assert parse(after[corrected.id] or "").boxes_xyxy_px == ((5, 5, 25, 25),)
 
 
 def test_a_server_is_asked_in_two_steps_with_picture_outline_and_facts(imported: Path) -> None:

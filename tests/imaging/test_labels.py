@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up_volumes import affine_of, asymmetric_volume
 
-from coreseg_core.errors import GeometryError, InputError
+from coreseg_core.errors import GeometryError, InputError, StorageError
 from coreseg_core.imaging import VolumeGeometry, read_label, write_dicom_series, write_label
 
 GEOMETRY = VolumeGeometry((5, 7, 4), affine_of((0, 1, 2), (-1, -1, 1)))
@@ -55,7 +55,7 @@ def test_refuses_what_is_no_label_of_the_image(
 
 def test_a_place_that_cannot_be_written_is_named_without_its_path(tmp_path: Path) -> None:
     for ending in (".nii.gz", ".nrrd"):
-        with pytest.raises(InputError, match="cannot be written") as caught:
+        with pytest.raises(StorageError, match="cannot be written") as caught:
             write_label(tmp_path / "missing" / f"a{ending}", some_label(), GEOMETRY)
         assert "missing" not in str(caught.value)
     with pytest.raises(InputError, match="ending"):

@@ -96,6 +96,17 @@ def test_a_run_that_is_performed_again_goes_on_and_makes_no_second_version(tmp_p
     assert len(versions_told(place)) == 1
 
 
+def test_a_new_version_that_waits_stays_however_few_are_kept(tmp_path: Path) -> None:
+    place = make_place(tmp_path, added=0.3)
+    names = []
+    for number in range(2):
+        run = begun(place, f"2026010{number + 1}T000000-sft-0000", keep=0, learned_share=0.5 - 0.1 * number)
+        perform(run, tools(place / "runs"))
+        names.append(run.state.version)
+        assert [manifest["version"] for manifest in versions_told(place)] == names[-1:]
+    set_current(place / "versions", str(names[1]), despite_guard=True)
+
+
 def test_a_version_does_not_displace_one_that_came_in_between(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     tensors, _ = load_weights(place / "parent")
@@ -137,6 +148,19 @@ def test_a_run_that_is_to_stop_keeps_its_last_whole_checkpoint_and_goes_on_from_
     )
     perform(run, made)
     assert (run.state.state, run.state.step) == ("done", 4), run.state
+
+
+def test_a_run_that_is_interrupted_at_the_keyboard_is_stopped(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    run = begun(place)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(run, replace(tools(place / "runs"), embed=interrupted))
+    assert (run.state.state, run.state.stage) == ("stopped", "ended")
+    assert not run.performed
 
 
 def test_too_little_to_learn_from_ends_the_run_with_the_numbers(tmp_path: Path) -> None:

@@ -113,6 +113,18 @@ def test_the_page_shows_scores_beside_the_parents_and_why_a_version_waits(room: 
     assert not {"script", "img", "link", "iframe"} & set(tags.seen)
 
 
+def test_the_row_of_a_training_says_why_its_version_does_not_answer() -> None:
+    training = {
+        "run": "r", "state": "done", "stage": "ended", "step": 9, "steps": 9,
+        "version": "20260101T000000Z-00000000", "reason": "nobody asked for it to answer at once",
+    }  # fmt: skip
+    ended = {**training, "version": "20260102T000000Z-00000000", "reason": ""}
+    failed = {**training, "version": None, "state": "failed", "reason": "too little"}
+    page = render({"labels": 0, "weeks": [], "agreement": {}, **REST, "trainings": [training, ended, failed]})
+    for outcome in (f"{training['version']}: {training['reason']}", ended["version"], "too little"):
+        assert f"<td>{outcome}</td>" in page
+
+
 def test_a_page_of_a_server_where_nothing_has_happened_says_so() -> None:
     page = render({"labels": 0, "weeks": [], "agreement": {}, **REST})
     assert page.count("Nothing yet.") == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 from tiny_runs import ENVIRONMENT, make_place, order_in, write_corrections
 
-from coreseg_core.errors import AlreadyRunningError, CoreSegError, InputError
+from coreseg_core.errors import AlreadyRunningError, CoreSegError, InputError, ModelError
 from coreseg_core.runs import RunFolder
 from lib.learning.tasks import stats_of, task_of
-from lib.learning.trainings import MAX_ATTEMPTS, Trainings
+from lib.learning.trainings import LOOK_S, MAX_ATTEMPTS, Trainings
 from lib.learning.wishes import OPTIONS, read_wish
 
 PATIENCE_S = 240.0
@@ -113,6 +114,80 @@ def test_a_training_whose_process_dies_is_let_go_on_and_then_given_up(place: Pat
     again = trainings.resume(run.id)
     assert again.state.state in ("waiting", "running")
     wait(again, "failed")
+
+
+def left_running(place: Path) -> RunFolder:
+    """Return a run that was begun elsewhere and whose process is gone."""
+    run = RunFolder.make(place / "runs", "20260101T000000-sft-0000", order_in(place))
+    write_corrections(run.corrections)
+    run.open()
+    run.change(state="running", stage="learn", attempt=1)
+    return run
+
+
+def test_a_training_that_nobody_is_at_work_on_can_be_stopped(place: Path) -> None:
+    run = left_running(place)
+    trainings = Trainings(place / "runs", command=performer("--quick"))
+    trainings.stop()
+    wait(run, "stopped")
+    wait(trainings.start(order_in(place), write_corrections), "done")
+
+
+def test_a_training_that_nobody_is_at_work_on_goes_on_when_it_bars_the_way(place: Path) -> None:
+    run = left_running(place)
+    trainings = Trainings(place / "runs", command=performer("--quick"))
+    for begin in (
+        lambda: trainings.start(order_in(place), write_corrections),
+        lambda: trainings.resume(run.id),
+    ):
+        with pytest.raises(AlreadyRunningError, match=f"{run.id} runs"):
+            begin()
+    wait(run, "done")
+
+
+def test_a_training_whose_process_cannot_be_started_has_failed_and_bars_no_other(place: Path) -> None:
+    trainings = Trainings(place / "runs", command=lambda run: [str(place / "no-such-program")])
+    with pytest.raises(ModelError, match="could not be started \\(No such file"):
+        trainings.start(order_in(place), write_corrections)
+    (run,) = trainings.all()
+    assert run.state.state == "failed" and "could not be started" in run.state.reason
+    again = Trainings(place / "runs", command=performer("--quick"))
+    wait(again.start(order_in(place), write_corrections), "done")
+    wait(again.resume(run.id), "done")
+
+
+def test_a_training_is_followed_on_once_the_disk_lets_it(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = left_running(place)
+    events = run.path / "events.jsonl"
+    events.mkdir()
+    trainings = Trainings(place / "runs", command=performer("--quick"))
+    trainings.stop()
+    time.sleep(4 * LOOK_S)
+    assert run.state.state == "running"
+    assert [record.message for record in caplog.records] == [
+        "A training cannot be followed for now: Is a directory."
+    ]
+    events.rmdir()
+    wait(run, "stopped")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_training_whose_follower_died_can_be_stopped(place: Path) -> None:
+    run = left_running(place)
+    asked = threading.Event()
+
+    def unable(_: RunFolder) -> Sequence[str]:
+        asked.set()
+        raise RuntimeError
+
+    trainings = Trainings(place / "runs", command=unable)
+    trainings.find_again()
+    assert asked.wait(PATIENCE_S)
+    time.sleep(LOOK_S)
+    assert trainings.stop() is not None
+    wait(run, "stopped")
 
 
 def test_nothing_is_left_of_a_training_with_nothing_to_learn_from(place: Path) -> None:

@@ -112,6 +112,11 @@ def test_pruning_spares_what_answers_what_it_came_from_and_what_answered_before(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".pruned-")]
 
 
+def test_pruning_spares_one_that_it_is_told_to(tmp_path: Path) -> None:
+    first, second = publish(tmp_path, 1), publish(tmp_path, 2)
+    assert prune_versions(tmp_path, keep=0, spare=second) == [first]
+
+
 def test_what_a_killed_pruning_left_goes_with_the_next_one(tmp_path: Path) -> None:
     name = publish(tmp_path, 1)
     (tmp_path / name).rename(tmp_path / f".pruned-{name}")

@@ -73,6 +73,29 @@ def test_a_batch_goes_on_at_its_slice_and_leaves_a_report(
     assert IMAGE in (folder / "report.html").read_text()
 
 
+def test_a_range_of_slices_is_asked_of_every_image(
+    server: Server, encoder: tuple[Heard, dict[str, int]]
+) -> None:
+    result = run(images=[IMAGE], query="brain lesion", scope="range", slice="3:6")
+    number = result[IMAGE]["brain lesion"]["record"]
+    record = json.loads((server.store / "labels" / f"coreseg-{number}" / f"{IMAGE}.json").read_bytes())
+    assert [finding["index"] for finding in record["slices"]] == [3, 4, 5]
+    assert encoder[0].slices == 3
+
+
+UNNAMED = [{"scope": "slice"}, {"scope": "range"}, {"scope": "range", "slice": ""}, {"slice": "3:7"}]
+
+
+@pytest.mark.parametrize("asked", UNNAMED)
+def test_a_batch_that_names_no_slices_it_can_ask_about_does_not_begin(
+    server: Server, asked: dict[str, Any]
+) -> None:
+    response = server.http.post("/batch/infer/coreseg", json={"query": "liver tumor", **asked})
+    assert response.status_code == 400
+    detail = response.json()["detail"]
+    assert "slice" in detail["reason"] and "scope" in detail["reason"] and detail["remedy"]
+
+
 def test_no_client_chooses_where_a_batch_keeps_what_it_finds(server: Server) -> None:
     response = server.http.post("/batch/infer/coreseg", json={"query": "x", "journals": "/tmp"})
     assert response.status_code == 400

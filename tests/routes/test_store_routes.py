@@ -128,7 +128,7 @@ def test_an_image_that_cannot_be_read_is_not_added(server: Server) -> None:
     assert files(server) == before
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "NaN", '{"a": NaN}'])
+@pytest.mark.parametrize("text", ["{", "[]", "NaN", '{"a": NaN}', '{"a": 1e999}', r'{"a": "\ud800"}'])
 def test_params_and_info_are_strict_json(server: Server, truth: bytes, text: str) -> None:
     where = {"image": "demo_us_breast"}
     refused(server.http.put("/datastore/image/info", params=where, data={"info": text}), 400)
@@ -136,6 +136,26 @@ def test_params_and_info_are_strict_json(server: Server, truth: bytes, text: str
         "/datastore/label", params=where, data={"params": text}, files={"label": ("l.nii.gz", truth)}
     )
     refused(sent, 400)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [{"params": "abc"}, {"segmentationMeta": "done"}, {"params": {"record": {"query": "x", "slices": None}}}],
+)
+def test_a_label_about_which_nothing_readable_is_said_is_not_saved(
+    server: Server, truth: bytes, info: dict[str, Any]
+) -> None:
+    before = files(server)
+    where, said = {"image": "demo_us_breast"}, json.dumps(info)
+    put = server.http.put(
+        "/datastore/label", params=where, data={"params": said}, files={"label": ("l.nii.gz", truth)}
+    )
+    refused(put, 400)
+    assert " is not an object" in put.json()["detail"]["reason"]
+    assert files(server) == before
+    where = {"label": "demo_us_breast", "tag": "final"}
+    laid = server.http.put("/datastore/label/info", params=where, data={"info": said})
+    assert laid.json()["detail"]["reason"] == put.json()["detail"]["reason"]
 
 
 def test_an_archive_becomes_a_session_and_one_that_swells_does_not(server: Server) -> None:

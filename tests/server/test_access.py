@@ -46,16 +46,55 @@ def test_a_name_that_was_pointed_at_this_machine_is_not_enough(host: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "https://evil.example:8000", "null", "http://127.0.0.1.evil.example"]
+    "origin",
+    [
+        "http://evil.example",
+        "https://evil.example:8000",
+        "null",
+        "http://127.0.0.1.evil.example",
+        "",
+        "http://[::1",
+    ],
 )
 def test_a_page_of_another_site_is_not_answered_though_it_runs_here(origin: str) -> None:
     with pytest.raises(AccessError):
         local({"origin": origin})
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1", "[::1]:8000"])
-def test_pages_of_this_very_server_are(host: str) -> None:
-    local({"host": host, "origin": f"http://{host}"})
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://203.0.113.5",
+        "http://203.0.113.5:8000",
+        "https://192.168.1.20",
+        "http://192.168.1.21:8000",
+        "http://192.168.1.20:8001",
+        "http://[2001:db8::5]",
+        "http://[2001:db8::5]:8000",
+        "http://[::ffff:203.0.113.5]",
+        "http://0.0.0.0:8000",
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "192.168.1.20:8000", "[::1]:8000"])
+def test_a_page_of_another_site_is_not_answered_though_an_address_is_all_its_name(
+    host: str, origin: str
+) -> None:
+    with pytest.raises(AccessError, match="other sites"):
+        local({"host": host, "origin": origin})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "192.168.1.20:8000", "[2001:db8::5]:8000"],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_pages_of_this_very_server_are(host: str, scheme: str) -> None:
+    local({"host": host, "origin": f"{scheme}://{host}"})
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.2:3000", "http://[::1]:3000"])
+def test_pages_of_another_program_of_this_machine_are(origin: str) -> None:
+    local({"origin": origin})
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])

@@ -12,8 +12,9 @@ import pytest
 from monailabel.config import settings
 from test_dicomweb_store import GRID, Folder
 
-from coreseg_core.errors import InputError
+from coreseg_core.errors import InputError, NotFoundError, SourceError
 from coreseg_core.imaging import Volume, read_volume, write_dicom_series, write_label
+from lib.watch import UNWATCHED
 
 if TYPE_CHECKING:
     from main import CoreSegApp
@@ -80,6 +81,24 @@ def test_an_archive_that_answers_no_more_leaves_images_out_by_reason(app: CoreSe
     store._archive.down = True
     with pytest.raises(InputError, match=r"nothing to learn from \(1 x it cannot be read \(source\)\)"):
         app._trainers["coreseg_sft"].start({}, store)
+
+
+def test_a_question_is_taken_before_its_series_is_fetched_and_its_job_says_why_it_cannot_be(
+    app: CoreSegApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib.routes import asked
+
+    monkeypatch.setattr(asked, "app_instance", lambda: app)
+    archive, params = app.datastore()._archive, {"query": "liver tumor on CT", "slice": 1}
+    for image in app.datastore().list_images():
+        question = asked.check_asked(model="coreseg", image=image, session_id="", params=params)
+        assert archive.sent == 0
+    with pytest.raises(NotFoundError):
+        asked.check_asked(model="coreseg", image="nobody", session_id="", params=params)
+    archive.down = True
+    assert asked.check_asked(model="coreseg", image=question.image, session_id="", params=params) == question
+    with pytest.raises(SourceError):
+        question.work()(UNWATCHED)
 
 
 def record_of(image: str) -> dict[str, object]:

@@ -12,8 +12,9 @@ import numpy as np
 import pydicom
 import pytest
 import requests
+from full_disk import full_disk
 
-from coreseg_core.errors import InputError, SourceError
+from coreseg_core.errors import InputError, SourceError, StorageError
 from coreseg_core.imaging import Volume, VolumeGeometry, read_volume, write_dicom_series
 from coreseg_core.limits import Limits
 from lib.dicomweb import FETCH_S, LOOK_S, REST_S, DicomWebStore
@@ -192,6 +193,14 @@ def test_whatever_a_server_sends_in_place_of_dicom_is_a_fault_of_the_server(
     with pytest.raises(SourceError) as fault:
         store.get_image_uri(name)
     assert "Jane" not in str(fault.value)
+
+
+def test_a_full_disk_here_is_not_blamed_on_the_server(store: DicomWebStore, tmp_path: Path) -> None:
+    name = store.list_images()[0]
+    with full_disk(after_bytes=1000), pytest.raises(StorageError, match="cannot write") as told:
+        store.get_image_uri(name)
+    assert "DICOMweb" not in str(told.value) and str(tmp_path) not in str(told.value)
+    assert read_volume(store.get_image_uri(name)).voxels.any()
 
 
 def test_new_series_appear_and_the_server_is_not_asked_all_the_time(

@@ -17,6 +17,7 @@ from coreseg_core.imaging import VolumeGeometry, write_label
 from coreseg_core.limits import Limits
 from lib.batch import BatchQuestions, read_queries
 from lib.doubt import NEVER_ASKED, doubt_of
+from lib.kept import kept_answers
 from lib.scoring import AgreementByOutcome, DiceOfLabels, dice
 from lib.store import SafeStore
 from lib.strategies import LEASE_S, Lending, by_chance, by_doubt, in_order
@@ -215,6 +216,23 @@ def test_other_weights_or_another_extent_are_asked_anew(store: SafeStore, tmp_pa
     batch_of("cd" * 32)(request, store, answers)
     assert len(answers.asked) == 9
     assert all(answers.saved)
+
+
+ASKED = [
+    ({}, "volume axial all brief"),
+    ({"scope": "", "slice": None}, "volume axial all brief"),
+    ({"scope": "range", "slice": "0:2"}, "range axial (0, 2) brief"),
+    ({"slice": 1}, "slice axial (1, 2) brief"),
+    ({"scope": "slice", "foreground": [[1, 1, 2]]}, "slice axial None brief marked"),
+]
+
+
+@pytest.mark.parametrize(("named", "extent"), ASKED)
+def test_each_image_is_asked_about_the_slices_that_the_batch_names(
+    store: SafeStore, tmp_path: Path, named: dict[str, Any], extent: str
+) -> None:
+    batch_of(SHA)({"query": "one", "images": "all", **named}, store, Answers(store, tmp_path))
+    assert [kept.extent for image in "abc" for kept in kept_answers(store, image)] == [extent] * 3
 
 
 def test_a_failure_is_listed_and_the_rest_is_done(store: SafeStore, tmp_path: Path) -> None:

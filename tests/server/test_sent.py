@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
-from coreseg_core.errors import InputError, LimitError
+from coreseg_core.errors import InputError, LimitError, StorageError
 from coreseg_core.limits import Limits
 from lib.archives import unpack
 from lib.passing import passing_folder, process_folder, remove_abandoned
@@ -147,10 +148,26 @@ def test_a_cut_archive_is_refused(tmp_path: Path, into: Path) -> None:
     for pack in (zipped, taped):
         path = pack(tmp_path / "sent", {"a.dcm": os.urandom(3000), "b.dcm": os.urandom(3000)})
         path.write_bytes(path.read_bytes()[:3500])
-        with pytest.raises(InputError):
+        with pytest.raises(InputError) as refused:
             unpack(path, into, **BOUND)
+        assert refused.value.http_status == 400
         for left in into.iterdir():
             left.unlink()
+
+
+@pytest.mark.parametrize("pack", [zipped, taped])
+def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path: Path, into: Path, pack: type) -> None:
+    archive = pack(tmp_path / "sent", {"Doe.dcm": os.urandom(3000)})
+    with full_disk(1000), pytest.raises(StorageError, match="cannot write") as told:
+        unpack(archive, into, **BOUND)
+    assert told.value.http_status == 507
+    assert "space left" in told.value.remedy and "Doe" not in str(told.value)
+
+
+def test_a_full_disk_is_told_to_whoever_sends_a_file(into: Path) -> None:
+    for size in (2000, 2 * 1024**2):
+        with full_disk(1000), pytest.raises(StorageError):
+            save_upload(io.BytesIO(bytes(size)), f"{size}.nii.gz", folder=into, name=str(size))
 
 
 @pytest.mark.parametrize("name", ["../../x.nii.gz", "/etc/x.nii.gz", "Doe^Jane.nii.gz", "x.NII.GZ", None])
@@ -198,6 +215,22 @@ def test_sessions_that_a_killed_server_left_unfinished_go_and_the_others_stay(tm
     (tmp_path / "not ours").mkdir()
     assert SafeSessions(str(tmp_path), 3600).remove_expired() == 3
     assert {path.name for path in tmp_path.iterdir()} == {kept.name, fresh.name, "not ours"}
+
+
+def test_one_place_that_is_gone_or_unlike_a_session_keeps_no_other_one_from_going(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = SafeSessions(str(tmp_path), 3600)
+    odd = sessions.keep(sessions.coming_folder(), ".")
+    (Path(odd.path) / "meta.info").write_text('["Doe^Jane"]')
+    # Listed, and not there when it is looked at, as an upload that has just ended.
+    (tmp_path / ".coming-ended").symlink_to(tmp_path / "nowhere")
+    stale = sessions.coming_folder()
+    os.utime(stale, (time.time() - 7200,) * 2)
+    assert SafeSessions(str(tmp_path), 3600).remove_expired() == 1
+    assert {path.name for path in tmp_path.iterdir()} == {odd.name, ".coming-ended"}
+    (logged,) = caplog.messages
+    assert "AttributeError" in logged and "Doe" not in logged and odd.name not in logged
 
 
 def test_files_on_their_way_go_with_the_block_and_those_of_a_killed_process_with_the_next_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import time
@@ -177,6 +178,35 @@ def test_an_image_that_is_sent_again_keeps_its_labels_and_its_kind(store: SafeSt
     other.write_bytes(b"x")
     with pytest.raises(InputError):
         store.add_image("one", str(other), {})
+
+
+def test_an_image_that_is_sent_again_keeps_its_labels_however_it_was_compressed(
+    store: SafeStore, picture: Path
+) -> None:
+    store.save_label("one", str(picture), "final", {})
+    picture.write_bytes(gzip.compress(gzip.decompress(picture.read_bytes()), 1, mtime=7))
+    store.add_image("one", str(picture), {})
+    assert set(store.get_labels_by_image_id("one")) == {"final"}
+
+
+def test_another_image_inherits_nothing_of_one_that_has_its_id(
+    store: SafeStore, folder: Path, picture: Path
+) -> None:
+    (folder / "one.json").write_text('{"modality": "MR"}')
+    store.save_label("one", str(picture), "coreseg-a1", {"params": {"record": RECORD}})
+    before, first = files(folder), (folder / "one.nii.gz").read_bytes()
+    write_label(picture, np.zeros((2, 3, 4), np.uint8), VolumeGeometry((2, 3, 4), np.eye(4)))
+    cut = gzip.compress(gzip.decompress(first)[:-1])
+    for content in (picture.read_bytes(), cut, b"\x1f\x8b half", b""):
+        picture.write_bytes(content)
+        with pytest.raises(InputError, match="another image of this id"):
+            store.add_image("one", str(picture), {})
+    assert files(folder) == before and (folder / "one.nii.gz").read_bytes() == first
+    store.remove_image("one")
+    write_label(picture, np.zeros((2, 3, 4), np.uint8), VolumeGeometry((2, 3, 4), np.eye(4)))
+    store.add_image("one", str(picture), {})
+    assert store.get_labels_by_image_id("one") == {}
+    assert not (folder / "one.json").exists()
 
 
 def test_an_index_that_cannot_be_read_stops_the_start_and_is_not_overwritten(folder: Path) -> None:

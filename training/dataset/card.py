@@ -49,7 +49,8 @@ def write_card(manifest: Path, out: Path, *, plan: CardPlan, progress: Show) -> 
     """Return what was written into `out` about a manifest: report, pictures, copies.
 
     Raises:
-        InputError: The manifest or a picture cannot be read, or `out` cannot be written.
+        InputError: The manifest or a picture cannot be read, or `out` cannot be written or holds other files where a
+            copy is to lie.
     """
     rows = read_manifest(manifest)
     make_folder(out)
@@ -67,7 +68,7 @@ def write_card(manifest: Path, out: Path, *, plan: CardPlan, progress: Show) -> 
         step()
     exported: dict[str, int] = {}
     for name in plan.exports:
-        EXPORTS[name](passed_on, make_folder(out / name), title=plan.name, step=step)
+        EXPORTS[name](passed_on, out / name, title=plan.name, step=step)
         exported[name] = len(passed_on)
     held_back = len(rows) - len(passed_on) if plan.exports else 0
     counted = counts_of(rows)

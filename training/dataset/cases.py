@@ -73,11 +73,6 @@ class Case:
     slice: SliceRef | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Everything that is read for it."""
-        return (self.image, *(file for outline in self.outlines for file in outline.files))
-
 
 def inside(root: Path, path: Path) -> Path:
     """Return the path, which links and all must lie in `root`.

@@ -142,6 +142,7 @@ class ChatServer:
             base_url=plan.base_url,
             timeout=plan.timeout_s,
             max_retries=plan.retries,
+            http_client=_direct_client() if _on_this_machine(plan.base_url) else None,
         )
         self._lock = threading.Lock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -273,6 +274,11 @@ def _usage(values: Mapping[str, Any]) -> Usage:
         tokens_out=int(values["tokens_out"] or 0),
         unknown=0 if counted else 1,
     )
+
+
+def _direct_client() -> Any:
+    """Return a client that goes by no proxy of the environment and to no other address: pictures stay here."""
+    return openai.DefaultHttpxClient(trust_env=False, follow_redirects=False)
 
 
 def _on_this_machine(base_url: str | None) -> bool:

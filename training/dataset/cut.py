@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,14 @@ class Look:
     def grey(self) -> NDArray[np.uint8]:
         """Return the small copy, (24, 24) uint8."""
         return np.frombuffer(base64.b64decode(self.thumb), dtype=np.uint8).reshape(THUMB_PX, THUMB_PX)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is outlined: the word that a question asks for, and the finer one."""
+
+    target: str
+    disease: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,33 +140,68 @@ def _read_masks(case: Case, source: Source, volume: Volume) -> dict[Label, Mask]
     return found
 
 
+def _by_target(masks: Mapping[Label, Mask], groups: Mapping[str, str]) -> dict[Finding, Mask]:
+    """Return masks, of a volume or of a slice, by what a question asks for: all that a target names is one mask.
+
+    Half of it would be a wrong answer to whoever asks for the target. Its finer word is the target itself where
+    labels of several finer words are joined.
+    """
+    joined: dict[str, Mask] = {}
+    diseases: dict[str, set[str]] = {}
+    for label, mask in masks.items():
+        if mask.any():
+            target, disease = label_row_words(label, groups)
+            joined[target] = joined[target] | mask if target in joined else mask
+            diseases.setdefault(target, set()).add(disease)
+    return {
+        Finding(target, next(iter(diseases[target])) if len(diseases[target]) == 1 else target): mask
+        for target, mask in joined.items()
+    }
+
+
 def _shown(
     case: Case, source: Source, volume: Volume, masks: dict[Label, Mask]
-) -> Iterator[tuple[SliceImage, dict[Label, Mask]]]:
+) -> Iterator[tuple[SliceImage, dict[Finding, Mask]]]:
     """Yield each slice to show with the masks (h, w) on it, none for a lesion-free slice."""
-    choice, geometry = source.slices, volume.geometry
-    flat = 1 in geometry.shape_ijk
-    if case.slice is not None:
-        axis, indices = case.slice.axis, {case.slice.index}
-    elif flat:
-        axis, indices = 2 - geometry.shape_ijk[::-1].index(1), {0}
-    else:
-        axis = geometry.array_axis(choice.axis)
-        indices = {index for mask in masks.values() for index in lesion_slices(mask, axis, choice)}
-        indices |= set(lesion_free_slices(volume, masks.values(), axis, choice))
-    least = 1 if flat else choice.min_px
+    axis, indices = _chosen_slices(case, source, volume, masks)
+    # Where the slice is given and not chosen, one without a small lesion's outline would pass for lesion-free.
+    least = 1 if case.slice is not None or 1 in volume.geometry.shape_ijk else source.slices.min_px
     found = False
     for index in sorted(indices):
         planes = {label: np.take(mask, index, axis=axis) for label, mask in masks.items()}
-        planes = {label: plane for label, plane in planes.items() if int(plane.sum()) >= least}
-        words = " ".join(
-            [*(label.target for label in planes), str(case.facts.get("anatomy", source.anatomy))]
-        )
+        findings = {
+            finding: plane
+            for finding, plane in _by_target(planes, case.groups).items()
+            if int(plane.sum()) >= least
+        }
+        anatomy = str(case.facts.get("anatomy", source.anatomy))
+        words = " ".join([*(finding.target for finding in findings), anatomy])
         slice_image = _slice(volume, axis, index, words)
         found = True
-        yield slice_image, {label: slice_image.voxels_to_mask(plane) for label, plane in planes.items()}
+        yield slice_image, {finding: slice_image.voxels_to_mask(plane) for finding, plane in findings.items()}
     if not found:
-        raise Unfit("no slice worth showing", f"no slice with {choice.min_px} px or more of a label")
+        raise Unfit("no slice worth showing", f"no slice with {least} px or more of a target")
+
+
+def _chosen_slices(
+    case: Case, source: Source, volume: Volume, masks: Mapping[Label, Mask]
+) -> tuple[int, set[int]]:
+    """Return (array axis, indices) of the slices to show."""
+    choice, geometry = source.slices, volume.geometry
+    if case.slice is not None:
+        axis, index = case.slice.axis, case.slice.index
+        count = geometry.shape_ijk[axis]
+        if not 0 <= index < count:
+            raise Unfit(
+                "unreadable entry", f"slice {index} of an image with {count} along axis {'ijk'[axis]}"
+            )
+        return axis, {index}
+    if 1 in geometry.shape_ijk:
+        return 2 - geometry.shape_ijk[::-1].index(1), {0}
+    axis = geometry.array_axis(choice.axis)
+    lesions = _by_target(masks, case.groups).values()
+    indices = {index for mask in lesions for index in lesion_slices(mask, axis, choice)}
+    return axis, indices | set(lesion_free_slices(volume, lesions, axis, choice))
 
 
 def _slice(volume: Volume, axis: int, index: int, words: str) -> SliceImage:
@@ -173,7 +216,7 @@ def _write_slice(
     source: Source,
     volume: Volume,
     shown: SliceImage,
-    outlined: dict[Label, Mask],
+    outlined: dict[Finding, Mask],
     folder: Path,
     *,
     long_side_px: int,
@@ -205,17 +248,16 @@ def _write_slice(
         pair = known_mm if isinstance(known_mm, tuple) else (known_mm, known_mm)
         base["pixel_mm"] = tuple(round(step / scale, 4) for step in pair)
     rows = []
-    for number, (label, mask) in enumerate(masks.items()):
-        target, disease = label_row_words(label, case.groups)
+    for number, (finding, mask) in enumerate(masks.items()):
         place = f"{MASKS}/{_file_part(subset)}_{name}_{number}.png"
         _put(folder / place, png_bytes(mask))
         rows.append(
             Row(
                 **base,
-                id=f"{subset}_{name}_{_file_part(target)}",
+                id=f"{subset}_{name}_{_file_part(finding.target)}",
                 mask=place,
-                target=target,
-                disease=disease,
+                target=finding.target,
+                disease=finding.disease,
                 area_frac=round(float(mask.mean()), 6),
                 n_components=lesion_labels(mask)[1],
                 boxes_xyxy=boxes(mask, max_boxes=MAX_BOXES),
@@ -228,20 +270,32 @@ def _write_slice(
     return rows, Look.of(rgb)
 
 
-def _capped(rgb: Rgb, masks: dict[Label, Mask], long_side_px: int) -> tuple[Rgb, dict[Label, Mask], float]:
-    """Return picture and masks no larger than allowed, and by what they were scaled; masks keep a lesion's core."""
+def _capped(
+    rgb: Rgb, masks: dict[Finding, Mask], long_side_px: int
+) -> tuple[Rgb, dict[Finding, Mask], float]:
+    """Return picture and masks no larger than allowed, and by what they were scaled."""
     height, width = rgb.shape[:2]
     scale = min(1.0, long_side_px / max(height, width))
     if scale == 1.0:
         return rgb, masks, scale
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    smaller = {}
-    for label, mask in masks.items():
-        grey = np.repeat(mask[..., np.newaxis].astype(np.uint8) * np.uint8(255), 3, axis=-1)
-        shrunk = resize_rgb(grey, size_wh)[..., 0]
-        small = shrunk >= 128
-        smaller[label] = small if small.any() else shrunk >= max(1, int(shrunk.max()))
-    return resize_rgb(rgb, size_wh), {label: mask for label, mask in smaller.items() if mask.any()}, scale
+    smaller = {finding: _smaller(mask, size_wh) for finding, mask in masks.items()}
+    return resize_rgb(rgb, size_wh), smaller, scale
+
+
+def _smaller(mask: Mask, size_wh: tuple[int, int]) -> Mask:
+    """Return a mask made smaller; a lesion that covers half of no pixel keeps those that hold most of it."""
+    grey = np.repeat(mask[..., np.newaxis].astype(np.uint8) * np.uint8(255), 3, axis=-1)
+    small: Mask = resize_rgb(grey, size_wh)[..., 0] >= 128
+    if small.any():
+        return small
+    held = np.zeros(size_wh[::-1], dtype=np.int64)
+    at = (
+        places * now // before
+        for places, now, before in zip(mask.nonzero(), held.shape, mask.shape, strict=True)
+    )
+    np.add.at(held, tuple(at), 1)
+    return held >= max(1, int(held.max()))
 
 
 def _picture_ending(path: Path) -> str | None:

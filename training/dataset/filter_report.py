@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from training.dataset.filtering import FilteredSet
 
 PICTURES_EACH = 4
+MAX_FOLDER_CHARS = 40
 Floats = NDArray[np.float64]
+
+
+def set_folder(work: Path, name: str) -> Path:
+    """Return the folder of a set in the step's folder, whatever the set is called; no two sets share one."""
+    words = "".join(letter if letter.isalnum() else "-" for letter in name.lower())[:MAX_FOLDER_CHARS]
+    return work / f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def write_filter_report(work: Path, filtered: Sequence[FilteredSet], *, folds: int) -> None:
@@ -36,7 +44,7 @@ def write_filter_report(work: Path, filtered: Sequence[FilteredSet], *, folds: i
     """
     lines, facts = [], []
     for one in filtered:
-        folder = make_folder(work / one.name)
+        folder = make_folder(set_folder(work, one.name))
         dices = _dices(one)
         if one.scores:
             draw_decision(folder / "curves.png", dices, one.decision, title=one.name)
@@ -50,6 +58,7 @@ def write_filter_report(work: Path, filtered: Sequence[FilteredSet], *, folds: i
         facts.append(
             {
                 "set": one.name,
+                "folder": folder.name,
                 "lesions": lesions,
                 "kept": kept,
                 "kept_share": round(share, 4),

@@ -14,7 +14,7 @@ from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from coreseg_core.evaluation.rows import Row
 from training.baselines.unet import UNetConfig
 from training.dataset.difficulty import MIN_SCORED, Difficulty, difficulty
-from training.dataset.filter_report import write_filter_report
+from training.dataset.filter_report import set_folder, write_filter_report
 from training.dataset.folds import FoldScore, out_of_fold_scores
 from training.dataset.steps import require_beside
 
@@ -106,7 +106,7 @@ def _filter_set(
             name=name, rows=tuple(rows), scores={}, decision=whole, kept=frozenset(row.id for row in rows)
         )
     scores = out_of_fold_scores(
-        rows, work / name, config=plan.config, folds=plan.folds, device=device, progress=progress
+        rows, set_folder(work, name), config=plan.config, folds=plan.folds, device=device, progress=progress
     )
     dices = [scores[row.id].dice for row in rows]
     decision = difficulty(np.array([value for value in dices if value is not None]))

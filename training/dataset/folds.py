@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from coreseg_core.evaluation.rows import Row
 from training.baselines.unet import UNetConfig, train
 from training.baselines.unet_method import UNetMethod, read_unet
 from training.baselines.unet_state import make_folder
+from training.dataset.contents import contents_of
 from training.journal import LineJournal
 
 DEV_PERCENT = 12
@@ -55,7 +56,7 @@ def out_of_fold_scores(
     Scores lie in `folder/scores.jsonl` as soon as they are there, each fold's U-Net beside it.
 
     Raises:
-        InputError: Fewer patients than folds.
+        InputError: Fewer patients than folds, or a picture or mask that cannot be read.
         CheckpointError: The folder cannot be written, or holds another run.
     """
     patients = sorted({row.patient_key for row in rows})
@@ -65,15 +66,16 @@ def out_of_fold_scores(
             remedy="Ask for fewer folds.",
         )
     numbers = _balanced(patients, folds=folds, seed=config.seed)
+    contents = contents_of(rows)
     make_folder(folder)
     journal = LineJournal(folder / "scores.jsonl", what="list of out-of-fold scores")
     scores: dict[str, FoldScore] = {}
     for fold in range(folds):
         rest = [row for row in rows if numbers[row.patient_key] != fold]
-        run = _run_name(rest, config)
+        run = _run_name(rest, config, contents)
         method: UNetMethod | None = None
         for row in (row for row in rows if numbers[row.patient_key] == fold):
-            key = hashlib.sha256(f"{run}/{row.id}/{row.sha256}".encode()).hexdigest()[:32]
+            key = hashlib.sha256(f"{run}/{row.id}/{contents[row.id]}".encode()).hexdigest()[:32]
             kept = journal.get(key)
             if kept is None:
                 method = method or _trained(rest, folder / f"fold{fold}-{run}", config=config, device=device)
@@ -84,9 +86,9 @@ def out_of_fold_scores(
     return scores
 
 
-def _run_name(rest: Sequence[Row], config: UNetConfig) -> str:
+def _run_name(rest: Sequence[Row], config: UNetConfig, contents: Mapping[str, str]) -> str:
     """Return what a U-Net is found again by: its configuration and what it learns from."""
-    learned = sorted((row.id, row.sha256) for row in rest)
+    learned = sorted((row.id, contents[row.id]) for row in rest)
     text = json.dumps([asdict(config), learned], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

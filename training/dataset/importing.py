@@ -15,6 +15,7 @@ from coreseg_core.evaluation.rows import Row
 from training.dataset.cases import Case
 from training.dataset.cut import Cut, Look, cut_case
 from training.dataset.layouts import find_cases
+from training.dataset.layouts.files import files_below
 from training.dataset.left_out import LeftOut, counts, counts_text, write_left_out
 from training.dataset.sources import Source
 from training.dataset.splits import Divided, SplitPlan, divide
@@ -67,7 +68,7 @@ def import_sources(
         if isinstance(case, LeftOut):
             left_out.append(case)
             continue
-        cut = _cut_once(case, one.source, out, journal, long_side_px=long_side_px)
+        cut = _cut_once(case, one, out, journal, long_side_px=long_side_px)
         rows += cut.rows
         looks.update(cut.looks)
         left_out += cut.left_out
@@ -76,13 +77,13 @@ def import_sources(
     progress(len(found), len(found))
     divided = divide(_unique(rows), fixed, looks, plan)
     left_out += divided.left_out
+    write_left_out(work / "left_out.jsonl", left_out)
     if not divided.rows:
         raise InputError(
             f"Nothing could be imported; left out: {counts_text(counts(left_out))}.",
-            remedy="The file left_out.jsonl in the output folder names each case.",
+            remedy=f"The file {WORK}/left_out.jsonl in the output folder names each case.",
         )
     write_manifest(out / MANIFEST, divided.rows)
-    write_left_out(work / "left_out.jsonl", left_out)
     _report(work, given, divided, left_out, cases=len(found), plan=plan)
     return Imported(manifest=out / MANIFEST, rows=divided.rows, left_out=counts(left_out))
 
@@ -103,45 +104,69 @@ def _require_apart(given: Sequence[Given], out: Path) -> None:
             )
 
 
-def _cut_once(case: Case, source: Source, out: Path, journal: LineJournal, *, long_side_px: int) -> Cut:
-    key = _key(case, source, long_side_px)
+def _cut_once(case: Case, one: Given, out: Path, journal: LineJournal, *, long_side_px: int) -> Cut:
+    key = _key(case, one, long_side_px)
     kept = journal.get(key)
     if kept is not None:
-        cut = _cut_from_json(kept, folder=out)
-        if all(
-            (out / row.image).exists() and (row.mask is None or (out / row.mask).exists()) for row in cut.rows
-        ):
+        cut = _cut_from_json(kept, case, folder=out)
+        # An import with other options, or anyone, may have written other files under the same names since.
+        if _written(cut, out) == kept["written"]:
             return cut
-    cut = cut_case(case, source, out, long_side_px=long_side_px)
-    journal.add({key: _cut_to_json(cut)})
+    cut = cut_case(case, one.source, out, long_side_px=long_side_px)
+    journal.add({key: {**_cut_to_json(cut), "written": _written(cut, out)}})
     return cut
 
 
-def _key(case: Case, source: Source, long_side_px: int) -> str:
-    """Return what a case is found again by: it changes with the description, the options and the files."""
-    digest = hashlib.sha256(f"{source.digest}/{case.key}/{long_side_px}/{case.split}".encode())
-    for file in case.files:
+def _key(case: Case, one: Given, long_side_px: int) -> str:
+    """Return what a case is found again by: it changes with the description, the options, its words and its files."""
+    outlines = [
+        (outline.labels, [_state(file, one.root) for file in outline.files]) for outline in case.outlines
+    ]
+    words = [sorted(facts.items()) for facts in (case.groups, case.facts)]
+    own = (case.key, case.patient, case.split, case.slice, case.series_uid, words)
+    told = (one.source.digest, long_side_px, own, _state(case.image, one.root), outlines)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
+
+
+def _state(path: Path, root: Path) -> list[tuple[str, int, int]]:
+    """Return (place, bytes, time of change) of a file, or of every file in a folder and the folders in it."""
+    files = [path / name for name in files_below(path)] if path.is_dir() else [path]
+    states = []
+    for file in files:
+        place = file.relative_to(root).as_posix()
         try:
             stat = file.stat()
-            digest.update(f"{stat.st_size}/{stat.st_mtime_ns}".encode())
+            states.append((place, stat.st_size, stat.st_mtime_ns))
         except OSError:
-            digest.update(b"missing")
-    return digest.hexdigest()[:32]
+            states.append((place, 0, 0))
+    return states
 
 
-def _cut_to_json(cut: Cut) -> dict[str, Any]:
+def _written(cut: Cut, out: Path) -> dict[str, str]:
+    """Return the SHA-256 of the pictures and masks of a case by their place, "" for one that is missing."""
+    places = {place for row in cut.rows for place in (row.image, row.mask) if place is not None}
     return {
-        "rows": [row.to_json() for row in cut.rows],
-        "looks": [[image, asdict(look)] for image, look in cut.looks],
-        "left_out": [item.to_json() for item in cut.left_out],
+        place: hashlib.sha256((out / place).read_bytes()).hexdigest() if (out / place).is_file() else ""
+        for place in sorted(places)
     }
 
 
-def _cut_from_json(values: Mapping[str, Any], *, folder: Path) -> Cut:
+def _cut_to_json(cut: Cut) -> dict[str, Any]:
+    """Return a cut as JSON values, without the case's place in the source."""
+    return {
+        "rows": [row.to_json() for row in cut.rows],
+        "looks": [[image, asdict(look)] for image, look in cut.looks],
+        "left_out": [[item.reason, item.detail] for item in cut.left_out],
+    }
+
+
+def _cut_from_json(values: Mapping[str, Any], case: Case, *, folder: Path) -> Cut:
     return Cut(
         rows=tuple(Row.from_json(row, folder=folder) for row in values["rows"]),
         looks=tuple((image, Look(**look)) for image, look in values["looks"]),
-        left_out=tuple(LeftOut(**item) for item in values["left_out"]),
+        left_out=tuple(
+            LeftOut(what=case.key, reason=reason, detail=detail) for reason, detail in values["left_out"]
+        ),
     )
 
 
@@ -184,6 +209,7 @@ def _report(
     left = table(["left out because", "number"], list(counts(left_out).items()))
     text = (
         f"{cases} cases gave {len(divided.rows)} rows. {divided.near_pairs} pairs of pictures of different patients "
-        f"look alike and were {'left out' if plan.drop_near else 'kept in one part'}.\n\n{table(head, lines)}\n\n{left}"
+        f"look alike; {'one of each was left out' if plan.drop_near else 'each was kept in one part'}.\n\n"
+        f"{table(head, lines)}\n\n{left}"
     )
     write_report(work, "import", facts, text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from training.dataset.asked import PLAIN, Asked
-from training.dataset.chat import ChatServer, Refused, estimated_tokens
+from training.dataset.chat import ChatServer, estimated_tokens
 from training.dataset.instructions import VERSION, json_object, judge_messages
 
 WEIGHTS = {"normal_anatomy": 0.3, "lesion": 0.3, "logic": 0.4}
@@ -40,7 +40,11 @@ class Judge(Protocol):
         ...
 
     def judge(self, asked: Asked, reasoning: str, *, tries: int) -> Scores | None:
-        """Return the scores, None where no usable ones came in so many tries."""
+        """Return the scores, None where no usable ones came in so many tries.
+
+        Raises:
+            Refused: A server will not judge this, which says nothing of the reasoning.
+        """
         ...
 
     def estimate(self, asked: Asked, reasoning: str) -> tuple[int, int, int]:
@@ -103,16 +107,14 @@ class ServerJudge:
         """Return the scores, None where the replies cannot be used.
 
         Raises:
+            Refused: The server will not judge this.
             ServerError: The server cannot be used.
         """
         if asked.kind not in PLAIN:
             return self.measured.judge(asked, reasoning, tries=tries)
         messages = judge_messages(asked, reasoning)
         for attempt in range(tries):
-            try:
-                reply = self.server.ask(messages, attempt=attempt)
-            except Refused:
-                return None
+            reply = self.server.ask(messages, attempt=attempt)
             scores = read_scores(reply.text) if reply.complete else None
             if scores is not None:
                 return scores

@@ -13,7 +13,8 @@ from coreseg_core.errors import InputError
 from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from coreseg_core.evaluation.rows import Row
 from training.dataset.asked import Asked, load_asked
-from training.dataset.chat import ChatServer, Usage
+from training.dataset.chat import ChatServer, Refused, Usage
+from training.dataset.contents import contents_of
 from training.dataset.judges import BAR, Judge
 from training.dataset.left_out import LeftOut, Reason, counts, write_left_out
 from training.dataset.reasoning import Estimate, in_order, row_key, server_facts, server_text
@@ -21,6 +22,8 @@ from training.dataset.steps import require_beside, table, write_report
 from training.dataset.writers import Writer
 from training.journal import LineJournal
 
+UNJUDGED: Reason = "no usable text"
+"""The judge gave none."""
 Show = Callable[[int, int | None], None]
 
 
@@ -65,36 +68,45 @@ def judge_manifest(
 ) -> Judged:
     """Return the rows that passed after writing them to `out`; `history.jsonl` keeps every version and its scores.
 
+    Rows that a server refused to judge or to write again are left out, and asked about again by the next run.
+
     Raises:
         InputError: The manifest holds no reasoning, or a file cannot be read or written.
         ServerError: A server does not answer any more; what was judged is kept.
     """
     work = require_beside(manifest, out)
     rows = _with_reasoning(manifest)
+    contents = contents_of(rows)
     journal = LineJournal(work / "history.jsonl", what="history of judgements")
 
     def judged(row: Row) -> dict[str, Any]:
-        key = row_key(row, judge.identity, writer.identity, asdict(replace(plan, workers=1)))
+        key = row_key(
+            row, contents[row.id], judge.identity, writer.identity, asdict(replace(plan, workers=1))
+        )
         kept = journal.get(key)
         if kept is None:
             kept = {"id": row.id, **_judged(load_asked(row, seed=plan.seed), judge, writer, plan)}
-            journal.add({key: kept})
+            # What was paid for on the way lies in the cache of replies.
+            if "refused" not in kept:
+                journal.add({key: kept})
         return kept
 
     passed: list[Row] = []
     left_out: list[LeftOut] = []
     histories: list[list[dict[str, Any]]] = []
     for number, (row, values) in enumerate(in_order(judged, rows, workers=plan.workers), start=1):
-        histories.append(values["history"])
-        last = values["history"][-1]
+        if values["history"]:
+            histories.append(values["history"])
         if values["verdict"] == "passed":
-            passed.append(replace(row, reasoning=last["reasoning"]))
+            passed.append(replace(row, reasoning=values["history"][-1]["reasoning"]))
         else:
-            left_out.append(LeftOut(what=row.id, reason=values["verdict"], detail=str(last["total"])))
+            detail = values.get("refused") or str(values["history"][-1]["total"])
+            left_out.append(LeftOut(what=row.id, reason=values["verdict"], detail=detail))
         progress(number, len(rows))
     if not passed:
         raise InputError(
-            "No reasoning passed.", remedy="Read history.jsonl; try another writer, or a lower --bar."
+            f"No reasoning passed; the last one: {left_out[-1].reason} ({left_out[-1].detail}).",
+            remedy="Read history.jsonl; try another judge or writer, or a lower --bar.",
         )
     write_manifest(out, passed)
     write_left_out(work / "left_out.jsonl", left_out)
@@ -135,10 +147,15 @@ def _with_reasoning(manifest: Path) -> tuple[Row, ...]:
 
 
 def _judged(asked: Asked, judge: Judge, writer: Writer, plan: JudgePlan) -> dict[str, Any]:
-    """Return every version with its scores, and the verdict on the last."""
-    reasoning, history = asked.row.reasoning or "", []
+    """Return every version with its scores, and the verdict on the last; `refused` where a server ended it."""
+    reasoning = asked.row.reasoning or ""
+    history: list[dict[str, Any]] = []
     for round_number in range(plan.rounds + 1):
-        entry = _judgement(asked, reasoning, judge, tries=plan.tries)
+        try:
+            entry = _judgement(asked, reasoning, judge, tries=plan.tries)
+        except Refused as error:
+            # Nothing is known of this version: it is not written again.
+            return {"verdict": UNJUDGED, "history": history, "refused": error.reason}
         history.append(entry)
         fault = _fault(entry, plan)
         if fault is None:
@@ -147,6 +164,8 @@ def _judged(asked: Asked, judge: Judge, writer: Writer, plan: JudgePlan) -> dict
             break
         # Attempts of the first step are behind us: other words are wanted.
         draft = writer.write(asked, attempt=100 + round_number, feedback=_feedback(entry))
+        if draft.refused:
+            return {"verdict": fault, "history": history, "refused": draft.fault}
         if not draft.reasoning:
             break
         reasoning = draft.reasoning
@@ -197,7 +216,7 @@ def _report(
     lasts = [history[-1]["total"] for history in histories if history[-1]["total"] is not None]
     rounds = [len(history) - 1 for history in histories]
     facts = {
-        "rows": len(histories),
+        "rows": len(done.rows) + sum(done.left_out.values()),
         "passed": len(done.rows),
         "passed_at_once": done.passed_at_once,
         "written_again": sum(rounds),

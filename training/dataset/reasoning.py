@@ -15,6 +15,7 @@ from coreseg_core.evaluation.manifest import read_manifest, write_manifest
 from coreseg_core.evaluation.rows import Row
 from training.dataset.asked import Asked, load_asked, questions
 from training.dataset.chat import ChatServer, ServerPlan, Usage
+from training.dataset.contents import contents_of
 from training.dataset.left_out import LeftOut, counts, write_left_out
 from training.dataset.steps import require_beside, table, write_report
 from training.dataset.writers import Draft, Writer
@@ -58,7 +59,7 @@ def reason(
     """Return the rows with question, reasoning and answer after writing them to `out`.
 
     Each row is kept in a journal as soon as it is written: a stopped run goes on where it was and ends with the same
-    manifest.
+    manifest. Rows that the server refused are left out, and asked for again by the next run.
 
     Raises:
         InputError: The manifest or a picture cannot be read, or `out` cannot be written.
@@ -66,14 +67,17 @@ def reason(
     """
     work = require_beside(manifest, out)
     rows = questions(read_manifest(manifest), seed=plan.seed, mixed=plan.mixed)
+    contents = contents_of(rows)
     journal = LineJournal(work / "drafts.jsonl", what="list of drafts")
 
     def written(row: Row) -> dict[str, Any]:
-        key = row_key(row, writer.identity, plan.tries, plan.seed)
+        key = row_key(row, contents[row.id], writer.identity, plan.tries, plan.seed)
         kept = journal.get(key)
         if kept is None:
             kept = _written(load_asked(row, seed=plan.seed), writer, tries=plan.tries)
-            journal.add({key: kept})
+            # A refusal may pass, as that of a server which was started without its eyes: it is asked again.
+            if not kept["refused"]:
+                journal.add({key: kept})
         return kept
 
     finished: list[Row] = []
@@ -130,7 +134,7 @@ def estimate(manifest: Path, writer: Writer, *, plan: ReasonPlan, progress: Show
 
 
 def row_key(row: Row, *more: object) -> str:
-    """Return what the work on a row is found again by; it changes with the picture, the question and `more`."""
+    """Return what the work on a row is found again by; it changes with what the row says and with `more`."""
     known = {name: value for name, value in row.to_json().items() if name not in ("split", "weight")}
     return hashlib.sha256(repr((sorted(known.items(), key=str), more)).encode()).hexdigest()[:32]
 
@@ -149,12 +153,20 @@ def in_order(work: Callable[[T], R], items: Sequence[T], *, workers: int) -> Ite
 
 
 def _written(asked: Asked, writer: Writer, *, tries: int) -> dict[str, Any]:
+    """Return the first draft that can be used, or the last; `refused` says that none came and one was refused."""
     draft = Draft(fault="never tried")
+    refused = False
     attempt = 0
     while not draft.reasoning and attempt < tries:
         draft = writer.write(asked, attempt=attempt)
+        refused = refused or draft.refused
         attempt += 1
-    return {**asdict(draft), "answer": asked.answer() if draft.reasoning else "", "attempts": attempt}
+    return {
+        **asdict(draft),
+        "refused": refused and not draft.reasoning,
+        "answer": asked.answer() if draft.reasoning else "",
+        "attempts": attempt,
+    }
 
 
 def _report(work: Path, done: Reasoned, writer: Writer, server: ChatServer | None) -> None:

@@ -52,10 +52,10 @@ class SliceChoice:
 
     Attributes:
         axis: "axial", "coronal", "sagittal" or an array axis "i", "j", "k".
-        per_volume: Slices with a lesion, for each label: the one that shows most of it, others spread evenly.
+        per_volume: Slices with a lesion, for each target: the one that shows most of it, others spread evenly.
         negatives: Lesion-free slices of each volume that has any.
         gap: How many slices a lesion-free slice stays away from the nearest lesion.
-        min_px: Fewer pixels of a label are no outline worth showing.
+        min_px: Fewer pixels of a target are no outline worth showing; a slice that a manifest names shows all.
     """
 
     axis: str = "axial"

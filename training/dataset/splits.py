@@ -25,7 +25,7 @@ class SplitPlan:
         val: The same for `val`.
         seed: Chooses them.
         near: Correlation from which two pictures are near duplicates.
-        drop_near: Leave near duplicates out, instead of keeping them in one part.
+        drop_near: Leave one of two near duplicates out, instead of keeping them in one part.
     """
 
     test: float = 0.177
@@ -37,7 +37,7 @@ class SplitPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Divided:
-    """Rows with their final part, what was left out, and how many look-alikes were met."""
+    """Rows with their final part, what was left out, and how many pairs of look-alikes were met."""
 
     rows: tuple[Row, ...]
     left_out: tuple[LeftOut, ...]
@@ -59,32 +59,49 @@ def divide(
     shown = {row.image: looks[row.image] for row in kept}
     patients = {row.image: row.patient_key for row in kept}
     pairs = [pair for pair in near_pairs(shown, near=plan.near) if patients[pair[0]] != patients[pair[1]]]
+    groups = Groups()
     if plan.drop_near:
-        dropped = {second for _, second in pairs}
+        dropped = _look_alikes(pairs, {row.image: row.split for row in kept})
         left_out += [_left_out(row, "near duplicate") for row in kept if row.image in dropped]
         kept = [row for row in kept if row.image not in dropped]
-        pairs = [pair for pair in pairs if not dropped & set(pair)]
-    groups = Groups()
-    for first, second in pairs:
-        groups.join(patients[first], patients[second])
+    else:
+        for first, second in pairs:
+            groups.join(patients[first], patients[second])
     divided = _in_one_part(kept, fixed, groups, plan, left_out)
     return Divided(rows=tuple(divided), left_out=tuple(left_out), near_pairs=len(pairs))
 
 
+def _look_alikes(pairs: Iterable[tuple[str, str]], parts: Mapping[str, str]) -> set[str]:
+    """Return which pictures to leave out so that no pair stays whole: of each the one in the less strict part.
+
+    A picture that looks like none of those that stay is never left out.
+    """
+
+    def rank(image: str) -> tuple[int, str]:
+        return STRICTEST_FIRST.index(parts[image]), image
+
+    ranked = [sorted(pair, key=rank) for pair in pairs]
+    dropped: set[str] = set()
+    # In this order it is settled whether the first of a pair stays before the pair is met.
+    for first, second in sorted(ranked, key=lambda pair: (rank(pair[0]), rank(pair[1]))):
+        if first not in dropped:
+            dropped.add(second)
+    return dropped
+
+
 def _without_copies(rows: Sequence[Row], looks: Mapping[str, Look], left_out: list[LeftOut]) -> list[Row]:
-    """Return the rows without those that show the very pixels of another with the same target.
+    """Return the rows without those that show the very pixels of another picture's with the same target.
 
     Of copies in different parts the one that is only measured on stays.
     """
     order = sorted(rows, key=lambda row: (STRICTEST_FIRST.index(row.split), row.id))
-    seen: set[tuple[str, str]] = set()
+    first: dict[tuple[str, str], str] = {}
     copies: set[str] = set()
     for row in order:
         key = looks[row.image].pixels_sha256, row.target
-        if key in seen:
+        if first.setdefault(key, row.image) != row.image:
             copies.add(row.id)
             left_out.append(_left_out(row, "exact duplicate"))
-        seen.add(key)
     return [row for row in rows if row.id not in copies]
 
 

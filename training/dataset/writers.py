@@ -31,10 +31,12 @@ class Draft:
     Attributes:
         reasoning: Without coordinates and tags; empty where nothing usable came.
         fault: Why it is not usable, in words; empty where it is.
+        refused: Whether the server would not answer, which another day it may.
     """
 
     reasoning: str = ""
     fault: str = ""
+    refused: bool = False
 
 
 class Writer(Protocol):
@@ -109,7 +111,7 @@ class ServerWriter:
                 return Draft(fault="the description is no JSON of the form asked for, or breaks off")
             told = self.server.ask(reasoning_messages(asked, description, feedback), attempt=attempt)
         except Refused as error:
-            return Draft(fault=error.reason)
+            return Draft(fault=error.reason, refused=True)
         values = json_object(told.text) if told.complete else None
         return checked(values.get("reasoning") if values else None)
 

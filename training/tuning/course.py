@@ -75,7 +75,8 @@ class Tools:
 def perform(run: RunFolder, tools: Tools | None = None) -> None:
     """Perform a run, from where it stands, unless somebody else is at it or it has ended.
 
-    How it ended stands in its state; only a fault of this program is raised as well, for the log of the process.
+    How it ended stands in its state; only a fault of this program is raised as well, for the log of the process, and
+    an interruption, which stops the run.
     """
     try:
         with run.performing():
@@ -95,6 +96,10 @@ def _guarded(run: RunFolder, tools: Tools) -> None:
         run.fail(error, state="stopped")
     except CoreSegError as error:
         run.fail(error)
+    except KeyboardInterrupt:
+        # Whoever follows runs would take it for one that was killed, and let it go on.
+        run.fail(stopped(), state="stopped")
+        raise
     except Exception:
         # Noted first, so that nobody waits for the run; then the log of its process says what it was.
         run.fail(InternalError())
@@ -306,7 +311,8 @@ class Course:
                 promoted = _answers(self._versions, name)
         elif manifest["state"] == "accepted":
             reason = "nobody asked for it to answer at once"
-        prune_versions(self._versions, keep=self._order.keep)
+        # However few are kept: nobody has had the time to decide on a new one that waits.
+        prune_versions(self._versions, keep=self._order.keep, spare=name)
         for part in ("views", "learning", "candidate", "replay"):
             shutil.rmtree(self._run.path / part, ignore_errors=True)
         told = {"version": name, "promoted": promoted, "scores": manifest["scores"]}

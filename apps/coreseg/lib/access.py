@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from coreseg_core.errors import AccessError
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 _SCHEME = "bearer"
+_Address = IPv4Address | IPv6Address
 
 
 def check_access(
@@ -50,13 +51,14 @@ def _check_local(headers: Mapping[str, str], *, client: str | None, server: str 
         )
     # A page from elsewhere, open in a browser on this machine, sends requests from this machine too. It gives itself
     # away by its origin, or by a host name that its owner has pointed here.
-    if not _names_this_machine(headers.get("host", "")):
+    host = headers.get("host", "")
+    if not _is_address_or_local(_name_in(host)):
         raise AccessError(
             "Without a token this server answers to its address only, not to a name.",
             remedy="Use http://127.0.0.1 with its port, or start it with a token.",
         )
     origin = headers.get("origin")
-    if origin is not None and not _names_this_machine(urlsplit(origin).netloc):
+    if origin is not None and not _is_ours(origin, host=host):
         raise AccessError(
             "Without a token this server answers no pages of other sites.", remedy="Start it with a token."
         )
@@ -66,18 +68,37 @@ def is_this_machine(client: str | None, *, server: str | None) -> bool:
     """Return whether an address is a loopback one, or the very one that the request came to."""
     if client is None:
         return False
-    try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_loopback) or client == server
+    address = _address_of(client.partition("%")[0])
+    return address is not None and (_is_loopback(address) or client == server)
 
 
-def _names_this_machine(netloc: str) -> bool:
-    """Return whether a host, with or without port, is an IP address or a name of the loopback."""
+def _is_ours(origin: str, *, host: str) -> bool:
+    """Return whether a page comes from this machine; a bare address says nothing of it, any site may lie at one."""
+    netloc = origin.partition("://")[2].lower()
+    name = _name_in(netloc)
+    address = _address_of(name)
+    return netloc == host.lower() or name in _LOCAL_NAMES or (address is not None and _is_loopback(address))
+
+
+def _is_address_or_local(name: str) -> bool:
+    """Return whether a host is an IP address, which nobody can point elsewhere, or a name of the loopback."""
+    return name in _LOCAL_NAMES or _address_of(name) is not None
+
+
+def _name_in(netloc: str) -> str:
+    """Return the host of `host:port`, empty where it is none."""
     try:
-        name = urlsplit(f"//{netloc}").hostname or ""
-        return name in _LOCAL_NAMES or bool(ip_address(name))
+        return urlsplit(f"//{netloc}").hostname or ""
     except ValueError:
-        return False
+        return ""
+
+
+def _address_of(name: str) -> _Address | None:
+    try:
+        return ip_address(name)
+    except ValueError:
+        return None
+
+
+def _is_loopback(address: _Address) -> bool:
+    return bool((getattr(address, "ipv4_mapped", None) or address).is_loopback)

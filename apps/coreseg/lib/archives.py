@@ -40,6 +40,7 @@ def unpack(archive: Path, folder: Path, *, limit_bytes: int, limits: Limits) -> 
     Raises:
         LimitError: More bytes or files.
         InputError: No archive, a damaged or a locked one.
+        StorageError: The folder cannot be written.
     """
     limit_bytes = min(limit_bytes, limits.max_unpacked_bytes(archive.stat().st_size))
     written = number = 0

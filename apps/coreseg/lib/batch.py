@@ -23,7 +23,7 @@ MAX_QUESTIONS = 32
 JOURNALS = ".found"
 """Folder in that of the studies, of what is found as it is found; goes slice by slice, and with each answer."""
 
-_OF_THE_BATCH = ("queries", "query", "images", "slice", "max_batch_size", "save_label")
+_OF_THE_BATCH = ("queries", "query", "images", "max_batch_size", "save_label")
 
 _log = logging.getLogger(__name__)
 Infer = Callable[[dict[str, Any], Datastore], Mapping[str, Any]]
@@ -92,16 +92,27 @@ def check_batch(task: Checked, request: Mapping[str, Any]) -> None:
     """Return nothing for a batch that can begin.
 
     Raises:
-        InputError: A question is missing, or is one that the task cannot be asked.
+        InputError: A question is missing, or is one that the task cannot be asked, or no slice is named for a scope
+            that needs one.
     """
     for query in read_queries(request):
-        task.check({**_of_each(request), "query": query})
+        asked = {**_of_each(request), "query": query}
+        task.check(asked)
+        ask = parse_ask(asked)
+        if ask.scope != "volume" and ask.slices is None and ask.marks.empty:
+            raise InputError(
+                f"The scope of the batch is {ask.scope!r}, and no slice is named.",
+                remedy="Give `slice` as a number or as 'start:stop', which counts for every image, or choose the "
+                "scope 'volume'.",
+            )
 
 
 def _of_each(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a batch asks of every image."""
+    """Return what a batch asks of every image: where it names no slice, and no scope, all of it."""
     asked = {key: value for key, value in request.items() if key not in _OF_THE_BATCH}
-    return {"scope": "volume", **asked}
+    if all(asked.get(key) in (None, "") for key in ("scope", "slice")):
+        asked["scope"] = "volume"
+    return asked
 
 
 def read_queries(request: Mapping[str, Any]) -> list[str]:

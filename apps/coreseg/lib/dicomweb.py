@@ -21,6 +21,7 @@ from coreseg_core.errors import CoreSegError, LimitError, NotFoundError, SourceE
 from coreseg_core.imaging.series_import import import_series, series_image_name
 from coreseg_core.imaging.sidecar import modality_of_dicom_code
 from coreseg_core.limits import Limits
+from lib.errors import disk_faults
 from lib.passing import passing_folder
 from lib.store import SafeStore
 
@@ -134,6 +135,7 @@ class DicomWebStore(SafeStore):
         Raises:
             SourceError: The server does not answer, or has the series no more.
             InputError: What it sends is no image.
+            StorageError: The disk of this machine does not take it.
         """
         entry = self._datastore.objects.get(image_id)
         if entry is None:
@@ -211,7 +213,8 @@ class DicomWebStore(SafeStore):
                     f"The series has more than {self._limits.max_files} objects.",
                     remedy="Choose a smaller one.",
                 )
-            instance.save_as(str(place / f"{number:06d}.dcm"), write_like_original=False)
+            with disk_faults():
+                instance.save_as(str(place / f"{number:06d}.dcm"), write_like_original=False)
 
 
 def _all_series(archive: Archive, filters: Sequence[Mapping[str, Any]]) -> list[_Json]:

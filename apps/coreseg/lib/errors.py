@@ -8,7 +8,7 @@ from traceback import walk_tb
 
 from fastapi import HTTPException
 
-from coreseg_core.errors import AccessError, BusyError, CoreSegError
+from coreseg_core.errors import AccessError, BusyError, CoreSegError, StorageError
 
 
 def error_json(error: CoreSegError) -> dict[str, str]:
@@ -39,6 +39,22 @@ def spoken_errors() -> Iterator[None]:
         yield
     except CoreSegError as error:
         raise as_http(error) from error
+
+
+@contextmanager
+def disk_faults() -> Iterator[None]:
+    """Turn what the system says while a file of the server is written into an error of ours; around nothing else.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"The server cannot write what it was sent ({error.strerror or type(error).__name__}).",
+            remedy="Whoever runs it checks the space left on its disks; then try again.",
+        ) from error
 
 
 def where(error: BaseException) -> str:

@@ -30,7 +30,8 @@ def kept_answers(store: Datastore, image: str) -> list[Kept]:
     for tag, label in store.get_labels_by_image_id(image).items():
         if tag.startswith(TAG_PREFIX):
             info = store.get_label_info(label, tag)
-            record = (info.get("params") or {}).get("record")
+            params = info.get("params")
+            record = params.get("record") if isinstance(params, Mapping) else None
             if isinstance(record, dict):
                 found.append(Kept(record, str(info.get("extent", ""))))
     return sorted(found, key=lambda kept: str(kept.record.get("created", "")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 # They log what clients send, names of files and images among it.
 _TALKATIVE = (
@@ -14,6 +15,11 @@ _TALKATIVE = (
     "monailabel.utils.async_tasks",
     "monailabel.utils.sessions",
 )
+# MONAI Label's task processes run its module as the main one; at their end it writes the result, images by name.
+_TELL_RESULTS = ("__main__", "monailabel.interfaces.utils.app")
+# The server writes what its task processes say once more.
+_TASKS = ("batch_infer", "infer", "scoring", "train")
+_RESULT = "Result: "
 _PATH = 2
 
 
@@ -29,10 +35,33 @@ class WithoutQuery(logging.Filter):
         return True
 
 
+class WithoutResults(logging.Filter):
+    """Leaves out what a task process says of its result."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line may be written."""
+        return _RESULT not in record.getMessage()
+
+
 def keep_names_out_of_logs() -> None:
     """Silence what names images; a second call changes nothing."""
-    for name in _TALKATIVE:
+    _silence(_TALKATIVE)
+    _add_once(logging.getLogger("uvicorn.access"), WithoutQuery())
+    for task in _TASKS:
+        _add_once(logging.getLogger(f"task_{task}"), WithoutResults())
+
+
+def keep_results_out_of_logs() -> None:
+    """Silence what names images at the end of a task process; its result goes where it was asked for."""
+    _silence(_TELL_RESULTS)
+
+
+def _silence(names: Sequence[str]) -> None:
+    for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
-    access = logging.getLogger("uvicorn.access")
-    if not any(type(known).__name__ == WithoutQuery.__name__ for known in access.filters):
-        access.addFilter(WithoutQuery())
+
+
+def _add_once(logger: logging.Logger, wanted: logging.Filter) -> None:
+    # By name: MONAI Label imports an app's modules anew, so that the class may be there twice.
+    if not any(type(known).__name__ == type(wanted).__name__ for known in logger.filters):
+        logger.addFilter(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import time
@@ -11,10 +12,13 @@ from typing import Any
 
 from monailabel.utils.sessions import SessionInfo, Sessions
 
+from lib.errors import where
 from lib.names import is_session_id
 
 _COMING = ".coming-"
 _STALE_S = 3600
+
+_log = logging.getLogger(__name__)
 
 
 class SafeSessions(Sessions):
@@ -42,7 +46,13 @@ class SafeSessions(Sessions):
         folder = Path(self.store_path)
         removed = 0
         for place in folder.iterdir() if folder.is_dir() else ():
-            if self._over(place):
+            try:
+                over = self._over(place)
+            except Exception as error:
+                # Whatever lies there: MONAI Label's timer ends for good at an exception, and no session would go.
+                _log.error("A session was not looked at: %s", where(error))
+                continue
+            if over:
                 self.pop(place.name, None)
                 shutil.rmtree(place, ignore_errors=True)
                 removed += 1
@@ -50,7 +60,11 @@ class SafeSessions(Sessions):
 
     def _over(self, place: Path) -> bool:
         if place.name.startswith(_COMING):
-            return place.stat().st_mtime < time.time() - _STALE_S
+            try:
+                return place.stat().st_mtime < time.time() - _STALE_S
+            except FileNotFoundError:
+                # Since the folder was listed it has become a session, or was given up.
+                return False
         if not is_session_id(place.name):
             return False
         found = self.get_session(place.name, update_ts=False, fetch_cache=False)

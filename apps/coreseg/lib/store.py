@@ -6,11 +6,14 @@ written it, changed under a lock, and replaced in one step, so that no process u
 
 from __future__ import annotations
 
+import filecmp
+import gzip
 import json
 import os
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +40,7 @@ _INCOMING = ".incoming-"
 # Also what `replace_file` and `write_whole` begin with.
 _UNFINISHED = (_INCOMING, ".replacing-", ".partial-")
 _STALE_S = 3600
+_PART_BYTES = 1 << 20
 
 
 class SafeStore(LocalDatastore):
@@ -91,7 +95,15 @@ class SafeStore(LocalDatastore):
     def _write_index(self, index: LocalDatastoreModel) -> None:
         path = Path(self._datastore_config_path)
         values = index.model_dump(exclude={"base_path"})
-        replace_file(path, json.dumps(values, indent=2, default=str).encode())
+        try:
+            content = json.dumps(values, indent=2, default=str, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            # Escaped, half a character could be written, but never be read again.
+            raise InputError(
+                "A text holds half a character (a surrogate without its other half).",
+                remedy="Send texts that can be written as UTF-8.",
+            ) from error
+        replace_file(path, content)
         self._index, self._index_state = index, file_state(path)
 
     @contextmanager
@@ -126,11 +138,15 @@ class SafeStore(LocalDatastore):
         extension = known_extension(file, [pattern.removeprefix("*") for pattern in self._extensions])
         return file.removesuffix(extension), extension
 
+    def has_image(self, image: str) -> bool:
+        """Return whether there is such an image, fetched or not; what is known already is not asked for again."""
+        return image in self._datastore.objects or image in self.list_images()
+
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
-        """Return the id under which an image file is now in the store.
+        """Return the id under which an image file is now in the store; sent again, it keeps its labels.
 
         Raises:
-            InputError: No id that may be used, or a file whose ending is unknown, or one that is there already.
+            InputError: No id that may be used, or a file whose ending is unknown, or another image has the id.
         """
         return self.place_image(image_id, Path(image_filename), image_info)
 
@@ -146,6 +162,13 @@ class SafeStore(LocalDatastore):
             if known is not None and known.image.ext != extension:
                 raise InputError(
                     "There is an image of this id already, of another kind.", remedy="Choose another id."
+                )
+            if known is not None and not _same_picture(whole, folder / f"{checked}{extension}"):
+                # Its answers, labels and side-car would be taken for those of the new one.
+                raise InputError(
+                    "There is another image of this id already.",
+                    remedy="Choose another id, or remove that image first (DELETE /datastore/image), which removes "
+                    "its labels and answers as well.",
                 )
             whole.replace(folder / f"{checked}{extension}")
             values = {**info, "ts": int(time.time()), "name": f"{checked}{extension}"}
@@ -258,8 +281,13 @@ class SafeStore(LocalDatastore):
         if label is None:
             return {}
         record = read_record(Path(self._datastore.label_path(label_tag)) / f"{label_id}.json")
-        params = dict(label.info.get("params") or {})
-        return {**label.info, "params": {**params, "record": record}} if record else dict(label.info)
+        if not record:
+            return dict(label.info)
+        params = label.info.get("params")
+        return {
+            **label.info,
+            "params": {**(params if isinstance(params, Mapping) else {}), "record": record},
+        }
 
 
 def _entry(index: LocalDatastoreModel, image: str) -> ImageLabelModel:
@@ -296,6 +324,24 @@ def _incoming(source: Path, folder: Path) -> Iterator[Path]:
         yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _same_picture(one: Path, other: Path) -> bool:
+    """Return whether two files of one kind hold the same bytes, however they were compressed."""
+    if not other.is_file():
+        return False
+    if filecmp.cmp(one, other, shallow=False):
+        return True
+    if not other.name.endswith(".gz"):
+        return False
+    try:
+        with gzip.open(one) as first, gzip.open(other) as second:
+            while (part := first.read(_PART_BYTES)) == second.read(_PART_BYTES):
+                if not part:
+                    return True
+    except (OSError, EOFError, zlib.error):
+        return False
+    return False
 
 
 def _unlink_pair(folder: Path, image: str, extension: str) -> None:

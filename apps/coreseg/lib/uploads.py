@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from coreseg_core.errors import InputError, LimitError
+from lib.errors import disk_faults
 from lib.names import IMAGE_EXTENSIONS, extension_of
 
 _CHUNK_BYTES = 1024**2
@@ -36,14 +37,22 @@ def copy_at_most(stream: IO[bytes], path: Path, *, limit_bytes: int | None) -> i
 
     Raises:
         LimitError: There were more than `limit_bytes`; the file is gone again.
+        StorageError: The file cannot be written. What goes wrong with the stream is raised as it comes.
     """
     written = 0
-    with path.open("xb") as target:
+    with disk_faults():
+        target = path.open("xb")
+    try:
         while chunk := stream.read(_CHUNK_BYTES):
             written += len(chunk)
             if limit_bytes is not None and written > limit_bytes:
                 break
-            target.write(chunk)
+            with disk_faults():
+                target.write(chunk)
+    finally:
+        # What was held back is written now.
+        with disk_faults():
+            target.close()
     if limit_bytes is not None and written > limit_bytes:
         path.unlink()
         raise LimitError(

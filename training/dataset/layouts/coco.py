@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,64 +19,119 @@ from training.dataset.layouts.files import patient_of, split_of
 from training.dataset.left_out import LeftOut
 from training.dataset.sources import Source, Value
 
+_NEEDS = {
+    "categories": "a category needs a number as id, and a name",
+    "annotations": "an annotation needs an image_id",
+    "images": "a picture needs an id and a file_name",
+}
+_DAMAGED = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+Drawn = tuple[Mapping[int, str], Mapping[str, Any]]
+"""The category names of a file, and one of its annotations."""
+Entry = TypeVar("Entry")
+
+
+@dataclass
+class _Picture:
+    """What all annotation files say of one picture."""
+
+    groups: Mapping[str, str]
+    drawn: list[Drawn] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
 
 def coco_cases(source: Source, root: Path) -> Iterator[Case | LeftOut]:
     """Yield a case for each picture of the files that `annotations` names (a pattern such as "*.json").
 
-    The template `image` says where a picture lies: "{file_name}" without one.
+    The template `image` says where a picture lies: "{file_name}" without one. Whatever files and entries say of one
+    picture is taken together. An entry that cannot be read is left out under its number.
 
     Raises:
         InputError: The annotations cannot be read.
     """
+    pictures: dict[str, _Picture] = {}
     for path in sorted(root.glob(source.annotations or "*.json")):
-        content = _content(path)
-        names = {int(item["id"]): str(item["name"]) for item in content["categories"]}
-        drawn: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            drawn[annotation.get("image_id")].append(annotation)
-        for entry in content["images"]:
-            yield _case(source, root, path, entry, drawn[entry.get("id")], names)
+        yield from _gather(source, root, path, pictures)
+    for key, picture in pictures.items():
+        yield _case(source, root, key, picture)
 
 
-def _case(
-    source: Source,
-    root: Path,
-    annotations: Path,
-    entry: Mapping[str, Any],
-    drawn: Sequence[Mapping[str, Any]],
-    names: Mapping[int, str],
-) -> Case | LeftOut:
+def _gather(source: Source, root: Path, path: Path, pictures: dict[str, _Picture]) -> list[LeftOut]:
+    """Add what a file says to `pictures`, which are known by their place; return the entries that cannot be read."""
+    content, file = _content(path), path.relative_to(root).as_posix()
+    broken: list[LeftOut] = []
+    names = dict(_readable(content, "categories", _category, file, broken))
+    drawn: dict[int | str, list[Drawn]] = defaultdict(list)
+    for picture_id, annotation in _readable(content, "annotations", _annotation, file, broken):
+        drawn[picture_id].append((names, annotation))
+    for picture_id, groups in _readable(content, "images", _image, file, broken):
+        place = (source.image or "{file_name}").format_map(defaultdict(str, groups))
+        picture = pictures.setdefault(PurePosixPath(place).as_posix(), _Picture(groups))
+        picture.drawn += drawn[picture_id]
+        picture.files.append(path)
+    return broken
+
+
+def _readable(
+    content: Mapping[str, Any], kind: str, read: Callable[[Any], Entry], file: str, broken: list[LeftOut]
+) -> Iterator[Entry]:
+    for number, entry in enumerate(content[kind]):
+        try:
+            yield read(entry)
+        except _DAMAGED:
+            what = f"{file}#{kind}/{number}"
+            broken.append(LeftOut(what=what, reason="unreadable entry", detail=_NEEDS[kind]))
+
+
+def _category(entry: Any) -> tuple[int, str]:
+    return int(entry["id"]), str(entry["name"]).lower()
+
+
+def _annotation(entry: Any) -> tuple[int | str, Mapping[str, Any]]:
+    return _picture_id(entry["image_id"]), entry
+
+
+def _image(entry: Any) -> tuple[int | str, Mapping[str, str]]:
     groups = {key: str(value) for key, value in entry.items() if isinstance(value, str | int)}
-    key = (source.image or "{file_name}").format_map(defaultdict(str, groups))
+    if not groups["file_name"]:
+        raise ValueError
+    return _picture_id(entry["id"]), groups
+
+
+def _picture_id(value: Any) -> int | str:
+    if not isinstance(value, int | str):
+        raise TypeError
+    return value
+
+
+def _case(source: Source, root: Path, key: str, picture: _Picture) -> Case | LeftOut:
     try:
-        if not groups.get("file_name"):
-            raise Unfit("unreadable entry", "a picture without a file name")
-        if not drawn and source.empty == "leave_out":
+        if not picture.drawn and source.empty == "leave_out":
             raise Unfit("missing mask")
-        image = inside(root, root / key)
-        outline = Outline(labels=source.labels, read=_reader(drawn, names), files=(annotations,))
+        files = tuple(dict.fromkeys(picture.files))
+        outline = Outline(labels=source.labels, read=_reader(picture.drawn), files=files)
         return Case(
             key=key,
-            image=image,
-            outlines=(outline,) if drawn else (),
-            patient=patient_of(source, key, groups),
-            groups=groups,
+            image=inside(root, root / key),
+            outlines=(outline,) if picture.drawn else (),
+            patient=patient_of(source, key, picture.groups),
+            groups=picture.groups,
             split=split_of(source, key),
         )
     except Unfit as error:
         return LeftOut(what=key, reason=error.why, detail=error.detail)
 
 
-def _reader(drawn: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> ReadParts:
+def _reader(drawn: Sequence[Drawn]) -> ReadParts:
     def read(volume: Volume) -> Parts:
         width, height, _ = volume.geometry.shape_ijk
         parts: dict[Value, Mask] = {}
         try:
-            for annotation in drawn:
-                name = names[int(annotation["category_id"])].lower()
+            for names, annotation in drawn:
+                name = names[int(annotation["category_id"])]
                 plane = _plane(annotation["segmentation"], width, height)[:, :, np.newaxis]
                 parts[name] = parts[name] | plane if name in parts else plane
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except _DAMAGED as error:
             raise InputError("an annotation is damaged.", remedy="Export the annotations again.") from error
         return parts
 
@@ -97,10 +153,12 @@ def _plane(segmentation: Any, width: int, height: int) -> Mask:
         )
     counts = segmentation["counts"]
     runs = counts if isinstance(counts, list) else _unpacked(str(counts))
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    if values.size != width * height:
-        raise GeometryError(f"run lengths of {values.size} pixels on a picture of {width * height}.")
-    return values.reshape(width, height)
+    # Before they are laid out: a damaged one may ask for more memory than there is.
+    if min(runs, default=0) < 0:
+        raise ValueError("a run length below zero")
+    if sum(runs) != width * height:
+        raise GeometryError(f"run lengths of {sum(runs)} pixels on a picture of {width * height}.")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
 
 
 def _unpacked(packed: str) -> list[int]:
@@ -110,6 +168,8 @@ def _unpacked(packed: str) -> list[int]:
     while at < len(packed):
         value, shift, more = 0, 0, True
         while more:
+            if shift > 60:
+                raise ValueError("a run length that never ends")
             letter = ord(packed[at]) - 48
             value |= (letter & 0x1F) << shift
             more = bool(letter & 0x20)

@@ -15,7 +15,7 @@ from coreseg_core.imaging import (
     read_dicom_masks,
 )
 from training.dataset.cases import Case, Mask, Outline, Parts, ReadParts, Unfit, inside
-from training.dataset.layouts.files import matched, patient_of, split_of
+from training.dataset.layouts.files import files_below, matched, patient_of, split_of
 from training.dataset.left_out import LeftOut
 from training.dataset.sources import Source, Value
 
@@ -23,14 +23,16 @@ from training.dataset.sources import Source, Value
 def dicom_cases(source: Source, root: Path) -> Iterator[Case | LeftOut]:
     """Yield a case for each image series below a folder of the root that the pattern `image` fits (all without one).
 
-    A folder with SEG and RTSTRUCT of one series is taken by its SEG.
+    A folder with SEG and RTSTRUCT of one series is taken by its SEG. One with a link that leaves the root is left out
+    as a whole, since series are read by their folder.
     """
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         groups = matched(source.image or ".*", folder.name)
         if groups is None:
             continue
         try:
-            inside(root, folder)
+            for place in (folder, *(folder / name for name in files_below(folder))):
+                inside(root, place)
             series, objects = list_series(folder), list_mask_objects(folder)
         except Unfit as error:
             yield LeftOut(what=folder.name, reason=error.why, detail=error.detail)

@@ -23,6 +23,7 @@ from lib.store_index import FileState, file_state
 MAX_IMAGES = 2000
 """Labels that are looked at, the latest."""
 _SAID = ("present", "absent")
+_YEAR_9999_S = 253_370_764_800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +121,9 @@ class Overview:
 
 
 def _time(store: Datastore, image: str) -> float:
-    stated = store.get_label_info(image, FINAL).get("ts", 0)
-    return float(stated) if isinstance(stated, int | float) else 0.0
+    stated = store.get_label_info(image, FINAL).get("ts")
+    # Clients may lay anything over it.
+    return float(stated) if isinstance(stated, int | float) and 0 <= stated < _YEAR_9999_S else 0.0
 
 
 def _week(week: str, seen: list[Seen]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _trainings(told: Sequence[Mapping[str, Any]]) -> str:
             "" if one.get("eta_s") is None else f"{one['eta_s']:.0f} s",
             "" if loss is None else f"{loss:.3f}",
             "" if dice is None else f"{dice:.3f}",
-            one.get("version") or one.get("reason") or "",
+            ": ".join(part for part in (one.get("version"), one.get("reason")) if part),
         ]
         rows.append((cells, ""))
     return _table(("run", "state", "step", "to go", "loss", "Dice", "outcome"), rows) if rows else ""

@@ -19,6 +19,7 @@ MAX_SLICES = 24
 MIN_NEGATIVES = 4
 _SAID_NOTHING = ("mismatch", "unsupported", "uncertain", "error")
 _REFUSED = ("rejected", "flagged")
+_UNREADABLE = "its record cannot be read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class Reading:
 def reading_of(store: Datastore, image: str) -> Reading | str:
     """Return the reading behind an image's final label, or why nothing is learned from it."""
     info = store.get_label_info(image, FINAL)
+    if fault_of(info):
+        return _UNREADABLE
     params = info.get("params") or {}
     status = (info.get("segmentationMeta") or params.get("segmentationMeta") or {}).get("status")
     if params.get("verdict") in _REFUSED or status in _REFUSED:
@@ -75,15 +78,56 @@ def reading_of(store: Datastore, image: str) -> Reading | str:
         if not records:
             return "nobody asked a question about the image"
         submitted = records[-1]
-    if not isinstance(submitted.get("scope"), Mapping) or submitted["scope"].get("axis") not in (
-        "i",
-        "j",
-        "k",
-    ):
-        return "its record cannot be read"
+    if _fault_of_record(submitted):
+        return _UNREADABLE
     names = (submitted.get("parent_id"), submitted.get("id"))
     tag = next((f"coreseg-{name}" for name in names if f"coreseg-{name}" in tags), None)
     return Reading(record=submitted, answered_tag=tag)
+
+
+def fault_of(info: Mapping[str, Any]) -> str:
+    """Return what of a label's info is not what it should be, as in "`params` is not an object"; empty if all is.
+
+    What is absent or null is fine, and so is whatever else a client notes there.
+    """
+    params = info.get("params")
+    if not isinstance(params, Mapping | None):
+        return "`params` is not an object"
+    params = params or {}
+    objects = {
+        "segmentationMeta": info.get("segmentationMeta"),
+        "params.segmentationMeta": params.get("segmentationMeta"),
+        "params.record": params.get("record"),
+    }
+    for name, value in objects.items():
+        if not isinstance(value, Mapping | None):
+            return f"`{name}` is not an object"
+    record = params.get("record")
+    return "" if record is None else _fault_of_record(record)
+
+
+def _fault_of_record(record: Mapping[str, Any]) -> str:
+    scope, edits = record.get("scope"), record.get("edits") or {}
+    if not isinstance(record.get("query"), str):
+        return "`query` of the record is not a text"
+    if not isinstance(scope, Mapping) or scope.get("axis") not in ("i", "j", "k"):
+        return "`scope` of the record is not an object whose `axis` is i, j or k"
+    findings = record.get("slices", [])
+    if not isinstance(findings, list) or not all(map(_is_finding, findings)):
+        return "`slices` of the record is not a list of objects with an `index` from 0 and an `outcome`"
+    if not isinstance(edits, Mapping) or not _are_numbers(edits.get("slices") or []):
+        return "`edits` of the record is not an object whose `slices` are numbers"
+    return ""
+
+
+def _is_finding(value: object) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("outcome"), str):
+        return False
+    return _are_numbers([value.get("index")]) and value["index"] >= 0
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int for value in values)
 
 
 def read_slices(

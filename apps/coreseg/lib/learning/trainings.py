@@ -79,6 +79,7 @@ class Trainings:
 
         Raises:
             AlreadyRunningError: Another one has not ended.
+            ModelError: Its process cannot be started; the run has failed then.
             CoreSegError: From `write_corrections`; nothing is left of the run then.
         """
         with self._alone():
@@ -101,6 +102,7 @@ class Trainings:
             NotFoundError: There is none of this name.
             InputError: It is done.
             AlreadyRunningError: Another one has not ended.
+            ModelError: Its process cannot be started; the run has failed then.
         """
         run = self.find(name)
         with self._alone():
@@ -114,6 +116,8 @@ class Trainings:
         run = self.running()
         if run is not None:
             run.ask_to_stop()
+            # Nobody may be at work on it: then whoever follows it ends it.
+            self._follow(run)
         return run
 
     def find_again(self) -> None:
@@ -139,6 +143,8 @@ class Trainings:
         with FileLock(self.runs_dir / ".beginning"):
             run = self.running()
             if run is not None:
+                # One that was begun elsewhere and killed there goes on, or comes to its end.
+                self._follow(run)
                 state = run.state
                 raise AlreadyRunningError(
                     f"The training {run.id} runs: {state.stage}, step {state.step} of {state.steps or '?'}.",
@@ -151,8 +157,17 @@ class Trainings:
         with self._lock:
             self._launches[run.id] = 0
             self._followed[run.id] = _Followed(run)
-        self._launch(run)
-        self._follow(run)
+        try:
+            self._launch(run)
+        except OSError as error:
+            failed = ModelError(
+                f"The process of the training could not be started ({error.strerror}).",
+                remedy="See to memory and room on the disk; `resume` tries again.",
+            )
+            run.fail(failed)
+            raise failed from error
+        finally:
+            self._follow(run)
 
     def _launch(self, run: RunFolder) -> None:
         self._launches[run.id] += 1
@@ -168,22 +183,35 @@ class Trainings:
     def _follow(self, run: RunFolder) -> None:
         with self._lock:
             followed = self._followed.setdefault(run.id, _Followed(run))
-            if followed.by is not None:
+            if followed.by is not None and followed.by.is_alive():
                 return
             followed.by = threading.Thread(
                 target=self._watch, args=(run, followed), name="training", daemon=True
             )
-        followed.by.start()
+            # Within the lock: one that is not started yet does not count as alive.
+            followed.by.start()
 
     def _watch(self, run: RunFolder, followed: _Followed) -> None:
         """Bring what a run says into its log until it has ended, and see to it that somebody performs it."""
-        while run.state.state not in ENDED:
-            followed.read()
-            if not self._performed(run) and run.state.state not in ENDED:
-                self._perform_again(run)
+        fault = None
+        while True:
+            try:
+                if self._look(run, followed):
+                    return
+            except OSError as error:
+                # A disk is full or memory short: that may pass, and nobody else looks after the run.
+                if error.errno != fault:
+                    _log.warning("A training cannot be followed for now: %s.", error.strerror)
+                fault = error.errno
             time.sleep(LOOK_S)
+
+    def _look(self, run: RunFolder, followed: _Followed) -> bool:
+        """Return whether a run has ended, after reading what it said and having it performed if nobody does."""
+        ended = run.state.state in ENDED
         followed.read()
-        followed.by = None
+        if not ended and not self._performed(run) and run.state.state not in ENDED:
+            self._perform_again(run)
+        return ended
 
     def _perform_again(self, run: RunFolder) -> None:
         attempts = max(self._launches[run.id], run.state.attempt)

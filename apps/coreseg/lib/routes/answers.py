@@ -17,6 +17,7 @@ from monailabel.interfaces.utils.app import app_instance
 
 from coreseg_core.errors import Cancelled, InputError
 from lib.errors import as_http, spoken_errors
+from lib.found import image_path
 from lib.jobs import Job, JobQueue
 from lib.jobs.stream import until_closed
 from lib.params import read_params
@@ -78,7 +79,11 @@ def _read(
     if output == ResultType.dicom_seg:
         raise no_dicom_seg()
     sent_along = save_upload(file.file, file.filename, folder=place) if file is not None else None
-    return check_asked(model=model, image=image, session_id=session_id, params=values, sent_along=sent_along)
+    asked = check_asked(model=model, image=image, session_id=session_id, params=values, sent_along=sent_along)
+    if asked.image:
+        # The request waits anyway: a series that is fetched now keeps no other question waiting.
+        image_path(app_instance().datastore(), asked.image)
+    return asked
 
 
 def _respond(job: Job, output: ResultType | None, background_tasks: BackgroundTasks) -> Any:

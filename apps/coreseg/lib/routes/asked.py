@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.utils.app import app_instance
 
 from coreseg_core.errors import InputError
-from lib.found import image_path, session_not_found
+from lib.found import image_not_found, session_not_found
 from lib.jobs import JobResult
 from lib.jobs.job import Work
+from lib.store import SafeStore
 from lib.watch import Watch
 
 
@@ -75,7 +77,7 @@ def check_asked(
             model=model, image="", params=params, image_path=Path(session["image"]), session=session
         )
     elif image:
-        image_path(app.datastore(), image)
+        _require_image(app.datastore(), image)
         asked = Asked(model=model, image=image, params=params)
     else:
         raise InputError(
@@ -83,6 +85,12 @@ def check_asked(
         )
     task.check(params)
     return asked
+
+
+def _require_image(store: Datastore, image: str) -> None:
+    """Look for an image without fetching it: from a DICOMweb server that may take minutes."""
+    if not (store.has_image(image) if isinstance(store, SafeStore) else image in store.list_images()):
+        raise image_not_found()
 
 
 def find_session(session_id: str) -> dict[str, Any]:

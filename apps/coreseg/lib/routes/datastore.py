@@ -5,6 +5,7 @@ What only reads is MONAI Label's own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from coreseg_core.errors import InputError
 from coreseg_core.imaging import read_label, read_volume
 from lib.errors import spoken_errors
 from lib.found import image_path
+from lib.learning.reading import fault_of
 from lib.names import LABEL_EXTENSIONS, extension_of, image_id, label_tag
 from lib.passing import passing_folder
 from lib.records_layout import TAG_PREFIX
@@ -73,6 +75,7 @@ def save_label(
     with spoken_errors(), passing_folder() as place:
         info = read_object(params, what="`params`")
         _check_tag(tag or "final")
+        _check_label_info(info)
         source = image_path(app.datastore(), image)
         path = save_upload(label.file, label.filename, folder=place, name="label", allowed=LABEL_EXTENSIONS)
         limits = _chosen(request).limits
@@ -94,7 +97,9 @@ def remove_label(id: str, tag: str) -> dict[str, Any]:
 def update_label_info(label: str, tag: str, info: Annotated[str, Form()] = "{}") -> None:
     """Lay `info` over what is known of a label."""
     with spoken_errors():
-        app_instance().datastore().update_label_info(label, tag, read_object(info, what="`info`"))
+        values = read_object(info, what="`info`")
+        _check_label_info(values)
+        app_instance().datastore().update_label_info(label, tag, values)
 
 
 @router.put("/updatelabelinfo", include_in_schema=False, deprecated=True)
@@ -108,6 +113,14 @@ def _check_tag(tag: str) -> None:
         raise InputError(
             "Tags that begin with 'coreseg-' belong to answers of this server.",
             remedy="Use `final`, `original`, or a name of your own.",
+        )
+
+
+def _check_label_info(info: Mapping[str, Any]) -> None:
+    if fault := fault_of(info):
+        raise InputError(
+            f"In what is said of the label, {fault}.",
+            remedy="Leave it out, or send the record as it came with the answer (`coreseg.record/1`).",
         )
 
 

@@ -21,7 +21,7 @@ from lib.errors import error_json
 from lib.guard import Guard
 from lib.jobs import JobQueue
 from lib.metrics import Metrics
-from lib.quiet import keep_names_out_of_logs
+from lib.quiet import keep_names_out_of_logs, keep_results_out_of_logs
 from lib.routes import (
     answers,
     datastore,
@@ -78,6 +78,7 @@ def install(chosen: ServerSettings, *, device: str) -> None:
     keep_names_out_of_logs()
     loaded = sys.modules.get("monailabel.app")
     if loaded is None:
+        keep_results_out_of_logs()
         return
     server: FastAPI = loaded.app
     if getattr(server.state, "coreseg", None) is None:

@@ -82,7 +82,7 @@ def run_stop(run_id: str) -> dict[str, Any]:
         run = _trainings().find(run_id)
         running = _trainings().running()
         if running is not None and running.id == run.id:
-            run.ask_to_stop()
+            _trainings().stop()
         return stats_of(run)
 
 
