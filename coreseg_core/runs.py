@@ -76,7 +76,7 @@ class Order:
     guard: str | None = None
     replay_share: float = 0.75
     learned_share: float = 0.5
-    minutes: float = 8.0
+    minutes: float = 11.0
     steps: int | None = None
     guard_pictures: int = 150
     processes: int = 1

@@ -183,7 +183,7 @@ def test_a_version_can_be_told_to_wait_for_the_readers_word(desk: Desk, manners:
     desk.panel.training.options = {"replay_share": 0.3, "promote": "if not worse"}
     desk.panel.training.block.start.click()
     desk.until(lambda: bool(manners.orders))
-    assert manners.orders == [{"minutes": 8.0, "promote": "never", "replay_share": 0.3}]
+    assert manners.orders == [{"minutes": 11.0, "promote": "never", "replay_share": 0.3}]
 
 
 def test_too_little_to_learn_from_is_said_in_the_words_of_the_server(

@@ -36,7 +36,7 @@ class TrainingBlock:
     def __init__(self, actions: TrainingActions) -> None:
         self.minutes = qt.QSpinBox()
         self.minutes.setRange(1, 10_080)
-        self.minutes.setValue(8)
+        self.minutes.setValue(11)
         self.minutes.setSuffix(_(" minutes of learning"))
         self.minutes.setToolTip(_("At most; reading the pictures and judging come on top."))
         self.at_once = qt.QCheckBox(_("Let the new version answer at once if it is not worse"))

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slices", type=int, default=20)
     parser.add_argument("--test", type=int, default=80, help="slices of other patients to measure on")
     parser.add_argument("--val", type=int, default=200, help="pictures of the base data's val part")
-    parser.add_argument("--minutes", type=float, default=9.0, help="of learning")
+    parser.add_argument("--minutes", type=float, default=11.0, help="of learning")
     parser.add_argument("--shift", type=float, default=0.0, help="poison: masks are moved by this share")
     parser.add_argument("--unet", type=Path, help="a U-Net trained on base data, to be fine-tuned")
     parser.add_argument("--no-unet", action="store_true")

@@ -12,7 +12,7 @@ from coreseg_core.runs import Order
 
 PROMOTE = ("if not worse", "never")
 OPTIONS: Mapping[str, Any] = {
-    "minutes": 8,
+    "minutes": 11,
     "replay_share": Order.replay_share,
     "learned_share": Order.learned_share,
     "guard_pictures": Order.guard_pictures,
