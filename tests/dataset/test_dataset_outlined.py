@@ -117,6 +117,19 @@ def test_a_small_lesion_on_a_slice_that_a_manifest_names_is_never_shown_as_lesio
     assert load_row(row)[1].sum() == 9
 
 
+@pytest.mark.parametrize("outlined", [None, 2], ids=["nowhere", "on another slice"])
+def test_a_row_that_names_a_lesion_and_outlines_none_is_left_out_and_never_shown_as_lesion_free(
+    tmp_path: Path, outlined: int | None
+) -> None:
+    labels = np.zeros((32, 32, 8), np.uint8)
+    if outlined is not None:
+        labels[4:14, 4:14, outlined] = 1
+    own_slice(tmp_path / "raw", np.ones(labels.shape, np.int16), labels, 4)
+    source = write_source(tmp_path / "own.yaml", layout="manifest")
+    with pytest.raises(InputError, match="1 empty mask"):
+        run(source, tmp_path / "raw", tmp_path / "out")
+
+
 def test_a_slice_that_the_image_does_not_have_is_left_out_and_named(tmp_path: Path) -> None:
     labels = np.ones((32, 32, 8), np.uint8)
     own_slice(tmp_path / "raw", labels.astype(np.int16), labels, 50)

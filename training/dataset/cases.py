@@ -61,6 +61,7 @@ class Case:
         split: Where the source itself says to which part the image belongs.
         slice: The only slice to show; chosen by the source's rules where None.
         facts: Fields of the row that differ from what the source says of all its images.
+        lesion_free: Whether the source says of this very image that nothing is to be outlined.
     """
 
     key: str
@@ -72,6 +73,7 @@ class Case:
     split: str | None = None
     slice: SliceRef | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    lesion_free: bool = False
 
 
 def inside(root: Path, path: Path) -> Path:

@@ -134,8 +134,7 @@ def _read_masks(case: Case, source: Source, volume: Volume) -> dict[Label, Mask]
             raise Unfit("broken mask", error.reason) from error
         for label, mask in labelled(parts, outline.labels, source.ignore).items():
             found[label] = found[label] | mask if label in found else mask
-    lesion_free = source.layout == "manifest" or source.empty == "lesion_free"
-    if not found and not lesion_free:
+    if not found and not case.lesion_free and source.empty != "lesion_free":
         raise Unfit("empty mask")
     return found
 
@@ -174,6 +173,8 @@ def _shown(
             for finding, plane in _by_target(planes, case.groups).items()
             if int(plane.sum()) >= least
         }
+        if case.slice is not None and not findings and not case.lesion_free:
+            raise Unfit("empty mask", "the mask outlines nothing on the slice that is named")
         anatomy = str(case.facts.get("anatomy", source.anatomy))
         words = " ".join([*(finding.target for finding in findings), anatomy])
         slice_image = _slice(volume, axis, index, words)

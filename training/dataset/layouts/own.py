@@ -41,6 +41,7 @@ def manifest_cases(source: Source, root: Path) -> Iterator[Case | LeftOut]:
             split=source.split or first.split,
             slice=first.slice,
             facts=_facts(first),
+            lesion_free=all(row.lesion_free for row in rows),
         )
 
 
