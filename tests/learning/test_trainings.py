@@ -203,7 +203,12 @@ def test_nothing_is_left_of_a_training_with_nothing_to_learn_from(place: Path) -
 
 
 def test_wishes_are_read_with_their_defaults_and_what_stock_clients_send() -> None:
-    stock = {"minutes": 8, "promote": list(OPTIONS["promote"]), "client_id": "x", "gpus": "all"}
+    stock = {
+        "minutes": OPTIONS["minutes"],
+        "promote": list(OPTIONS["promote"]),
+        "client_id": "x",
+        "gpus": "all",
+    }
     assert read_wish(stock) == read_wish({})
     assert not read_wish({"promote": "never"}).promote
 
