@@ -119,12 +119,11 @@ def _answer(
     total = len(scope.indices)
     with progress_bar("looking", unit="slice", shown=total > 1) as show:
         show(0, total)
-        done = 0
+        done: set[int] = set()
 
-        def count(_: SliceFinding) -> None:
-            nonlocal done
-            done += 1
-            show(done, total)
+        def count(finding: SliceFinding) -> None:
+            done.add(finding.index)
+            show(len(done), total)
 
         return segmenter.answer(volume, query, scope, image_id=_image_id(chosen.image), on_finding=count)
 

@@ -28,6 +28,7 @@ from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
 from coreseg_core.inference.fitting import misreading
 from coreseg_core.inference.second_look import Chances, second_look
+from coreseg_core.inference.specks import without_specks
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
 from coreseg_core.models.segmenter import SquareView
@@ -323,8 +324,10 @@ class Answering:
                 boxes=[written.to(embedding.device)],
                 reader=marks,
             )
-        native = prepared.view.logits_to_native(logits)[0]
-        return (native > 0).cpu().numpy(), float(predicted_iou[0])
+        native = (prepared.view.logits_to_native(logits)[0] > 0).cpu().numpy()
+        # Beside a reader's marks nothing is taken for a speck: what was pointed at may be small.
+        mask = without_specks(native) if query.prompts.empty else native
+        return mask, float(predicted_iou[0])
 
 
 def _doubts(*, sure: bool, named: bool) -> str:

@@ -19,6 +19,7 @@ from coreseg_core.inference.answering import CACHE_BYTES, Answering
 from coreseg_core.inference.fitting import refusal
 from coreseg_core.inference.journal import KeptFindings
 from coreseg_core.inference.lesions import separate_lesions
+from coreseg_core.inference.neighbours import agreed, stacked
 from coreseg_core.models.allocator import keep_freed_memory, ran_out_of_memory
 from coreseg_core.models.load import load_model
 from coreseg_core.models.preset import Preset
@@ -151,19 +152,24 @@ class SliceSegmenter:
         should_stop: Callable[[], bool] | None = None,
         kept: KeptFindings | None = None,
     ) -> tuple[FindingRecord, NDArray[np.uint8]]:
-        """Return the record of a question and its label volume (i, j, k), one value a lesion; see `segment`."""
-        mask = np.zeros(volume.geometry.shape_ijk, dtype=bool)
-        findings = []
+        """Return the record of a question and its label volume (i, j, k), one value a lesion; see `segment`.
+
+        `on_finding` hears of each slice when it is answered, and again of those of which the neighbouring slices leave
+        less (`neighbours`).
+        """
+        found = []
         asked = self.segment(volume, query, scope, on_token=on_token, should_stop=should_stop, kept=kept)
         for finding in asked:
-            findings.append(finding)
-            if finding.outcome == "present":
-                image = extract_slice(volume, finding.axis, finding.index)
-                plane: list[slice | int] = [slice(None)] * 3
-                plane[finding.axis] = finding.index
-                mask[tuple(plane)] = image.mask_to_voxels(finding.mask)
+            found.append(finding)
             if on_finding is not None:
                 on_finding(finding)
+        # Where the reader points, every slice counts as it is.
+        findings = agreed(found, volume.geometry) if query.prompts.empty else tuple(found)
+        if on_finding is not None:
+            for first, finding in zip(found, findings, strict=True):
+                if finding is not first:
+                    on_finding(finding)
+        mask = stacked(findings, volume.geometry)
         confidence = {finding.index: finding.confidence for finding in findings}
         labels, lesions = separate_lesions(mask, volume.geometry, axis=scope.axis, confidence=confidence)
         record = FindingRecord(
@@ -174,7 +180,7 @@ class SliceSegmenter:
             scope=scope,
             model=self.model_card,
             outcome=overall_outcome([finding.outcome for finding in findings]),
-            slices=tuple(findings),
+            slices=findings,
             lesions=lesions,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             marks=None if query.prompts.empty else _marks(query.prompts, volume, scope),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from spelled import ABSENT, GIBBERISH, MISFIT, PRESENT, Heard, Speaker
 
 from coreseg_core.errors import Cancelled, InputError
+from coreseg_core.imaging import extract_slice
 from coreseg_core.inference import overall_outcome
+from coreseg_core.inference.journal import FindingJournal
 from coreseg_core.inference.segment import SLICES_AT_ONCE
-from coreseg_core.record import OUTCOMES, Query, Scope
+from coreseg_core.record import OUTCOMES, Query, Scope, SliceFinding
 
 ASKED = Query("liver tumor", "none")
 
@@ -150,3 +153,33 @@ def test_several_questions_about_a_picture_encode_it_once(says: Speaker, encoder
     assert [finding.outcome for finding in findings] == ["absent", "absent"]
     assert findings[0].mask.shape == (80, 60)
     assert encoder.slices == 1
+
+
+def test_what_stands_on_one_slice_alone_is_told_first_as_found_and_then_as_doubted(
+    says: Speaker, tmp_path: Path
+) -> None:
+    volume, _ = ball_volume()
+    shown = extract_slice(volume, 2, 4).rgb.shape[:2]
+    outlined = np.zeros(shown, dtype=bool)
+    outlined[4:12, 3:11] = True
+    scope = Scope(2, 2, 6)
+    found = [
+        SliceFinding(axis=2, index=n, outcome="present" if n == 4 else "absent", mask=outlined & (n == 4))
+        for n in scope.indices
+    ]
+    kept = FindingJournal(tmp_path / "found.jsonl")
+    kept.add(found)
+    told: list[tuple[int, str]] = []
+    record, labels = says(PRESENT).answer(
+        volume,
+        ASKED,
+        scope,
+        image_id="a",
+        kept=kept,
+        on_finding=lambda finding: told.append((finding.index, finding.outcome)),
+    )
+    assert told == [(2, "absent"), (3, "absent"), (4, "present"), (5, "absent"), (4, "uncertain")]
+    assert [finding.outcome for finding in record.slices] == ["absent", "absent", "uncertain", "absent"]
+    assert record.outcome == "uncertain"
+    assert record.lesions == ()
+    assert not labels.any()

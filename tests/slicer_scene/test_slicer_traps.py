@@ -179,6 +179,23 @@ def test_trap_5_one_slice_is_replaced_and_the_others_stay(desktop: HeadlessSlice
     assert mask.sum() == 2 * square().sum() + square(20, 3).sum()
 
 
+def test_trap_5_a_slice_told_again_with_nothing_left_is_emptied_and_the_original_with_it(
+    desktop: HeadlessSlicer, volume: Any
+) -> None:
+    answer = SceneAnswer(volume, "q", axis=2)
+    answer.add_slice(found(7, np.zeros(SHAPE[:2], dtype=bool)))
+    assert answer.segment is None, "nothing to draw makes no segment"
+    for index in (2, 3, 9):
+        answer.add_slice(found(index, square()))
+    answer.add_slice(found(9, np.zeros(SHAPE[:2], dtype=bool)))
+    answer.ask_again()
+    answer.add_slice(found(3, np.zeros(SHAPE[:2], dtype=bool)))  # A new question leaves what the reader had.
+    for node in (answer.segmentation, answer.original):
+        mask = whole(node, answer.segment_id, volume)
+        assert not mask[:, :, 9].any()
+        assert mask.sum() == 2 * square().sum()
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_trap_5_holds_for_slices_across_every_axis(desktop: HeadlessSlicer, volume: Any, axis: int) -> None:
     rng = np.random.default_rng(axis)

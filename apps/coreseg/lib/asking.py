@@ -99,15 +99,15 @@ def ask_volume(
 
 
 def _teller(geometry: VolumeGeometry, total: int, watch: Watch) -> Callable[[SliceFinding], None]:
-    """Return what tells the watch of a finding, its mask in the order of the voxels."""
-    done = 0
+    """Return what tells the watch of a finding, with what of it stands in the label, in the order of the voxels."""
+    done: set[int] = set()
 
     def tell(finding: SliceFinding) -> None:
-        nonlocal done
-        done += 1
-        plane = placement_of(geometry, finding.axis).unshow(finding.mask)
+        done.add(finding.index)
+        outlined = finding.mask & (finding.outcome == "present")
+        plane = placement_of(geometry, finding.axis).unshow(outlined)
         watch.slice_done(finding.index, slice_json(finding), mask_runs(plane))
-        watch.progress(done, total)
+        watch.progress(len(done), total)
         # Slices that no model is asked about are many a second, and have no other place to stop.
         stop_if_asked(watch)
 

@@ -21,7 +21,7 @@ class Watch(Protocol):
         ...
 
     def slice_done(self, index: int, finding: Mapping[str, Any], mask_rle: Mapping[str, Any]) -> None:
-        """Hear what was found on slice `index`."""
+        """Hear what was found on slice `index`; told again where its neighbours leave less of it."""
         ...
 
     def progress(self, done: int, total: int) -> None:

@@ -62,6 +62,7 @@ class SceneAnswer:
         self._save_for_undo = save_for_undo
         self._asked_about = state_of(volume)
         self._unsaved = False
+        self._drawn: set[tuple[int, int]] = set()
 
     @property
     def present(self) -> bool:
@@ -80,18 +81,24 @@ class SceneAnswer:
         """Let what is laid in from now on be one step of its own for undo."""
         self._asked_about = state_of(self.volume)
         self._unsaved = self.segment is not None
+        self._drawn = set()
 
     def add_slice(self, found: SliceAnswer) -> None:
         """Lay the mask of a slice into the segment, which is made for the first one.
+
+        The server tells a slice again where its neighbours leave less of it: then the later mask stands in its place.
 
         Raises:
             Trouble: The image is gone, is not what was asked about any more, or the mask does not fit it.
         """
         self._check()
-        if found.mask is None:
-            return
+        place = (found.axis, found.index)
         shape = shape_of(self.volume)
         plane_shape = tuple(side for axis, side in enumerate(shape) if axis != found.axis)
+        if found.mask is None:
+            if place in self._drawn and self.segment is not None:
+                self._draw(place, _nothing(plane_shape))
+            return
         if found.mask.shape != plane_shape or not found.index < shape[found.axis]:
             raise Trouble(
                 "not_our_server",
@@ -103,9 +110,7 @@ class SceneAnswer:
         elif self._unsaved:
             self._save_for_undo(self.segmentation)
         self._unsaved = False
-        plane: NDArray[Any] = found.mask.decode()
-        for node in (self.segmentation, self.original):
-            set_slice(node, self.segment_id, self.volume, plane, axis=found.axis, index=found.index)
+        self._draw(place, found.mask.decode())
 
     def finish(self, record: Record, findings: Findings) -> None:
         """Keep the words: a text node with the whole record, tags on the segment with the short of it.
@@ -198,6 +203,12 @@ class SceneAnswer:
                 remedy="Ask again. The scene is unchanged.",
             )
 
+    def _draw(self, place: tuple[int, int], plane: NDArray[Any]) -> None:
+        axis, index = place
+        for node in (self.segmentation, self.original):
+            set_slice(node, self.segment_id, self.volume, plane, axis=axis, index=index)
+        self._drawn.add(place)
+
     def _mask(self, segmentation: Any) -> PartMask:
         import numpy as np
 
@@ -235,6 +246,12 @@ class SceneAnswer:
             node.SetNodeReferenceID(ROLE_ORIGINAL, self.original.GetID())
         node.SetAttribute(TAG_RECORD, record.id)
         self.text_node = node
+
+
+def _nothing(plane_shape: tuple[int, ...]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.zeros(plane_shape, dtype=bool)
 
 
 def segmentation_for(volume: Any) -> Any:
