@@ -326,8 +326,10 @@ class Answering:
             )
         native = (prepared.view.logits_to_native(logits)[0] > 0).cpu().numpy()
         # Beside a reader's marks nothing is taken for a speck: what was pointed at may be small.
-        mask = without_specks(native) if query.prompts.empty else native
-        return mask, float(predicted_iou[0])
+        if query.prompts.empty:
+            pixel_mm = prepared.image.pixel_mm if prepared.image.located else None
+            native = without_specks(native, pixel_mm=pixel_mm)
+        return native, float(predicted_iou[0])
 
 
 def _doubts(*, sure: bool, named: bool) -> str:

@@ -1,8 +1,8 @@
 """What the neighbouring slices say: slices are asked one by one, a lesion goes through several of them.
 
-A lesion is about as thick as it is wide. A part that is wider than the slices lie apart and still stands on one slice
-alone, with neighbours that were asked and show nothing there, is therefore doubted and left out; one that is narrower
-may well fit between two slices and is kept.
+A lesion is about as thick as it is wide, and one that is thicker than two steps from slice to slice crosses at least
+two of them. A part that is so wide and still stands on one slice, with both neighbours asked and nothing outlined on
+either near its place, is therefore doubted and left out. A narrower one may well lie on one slice alone and is kept.
 """
 
 from __future__ import annotations
@@ -15,71 +15,100 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from coreseg_core.imaging import VolumeGeometry
+from coreseg_core.claims import check_claims, read_claims
+from coreseg_core.imaging import VolumeGeometry, boxes_to_native
 from coreseg_core.imaging.slicing import placement_of
+from coreseg_core.inference.confidence import box_mask_iou
 from coreseg_core.record import Outcome, SliceFinding
 
-ALONE = "What was outlined stands on this slice alone: the slices beside it show nothing in that place."
-_ANSWERED: frozenset[Outcome] = frozenset({"present", "absent", "mismatch"})
-_ANY_TOUCH = np.ones((3, 3, 3))
+DOUBT_KIND = "doubted by the neighbouring slices"
+ALONE = "What was outlined stands on this slice alone: the slices beside it show nothing near its place."
+PARTLY_ALONE = "A part that was outlined is left out: the slices beside this one show nothing near its place."
+_ANSWERED: frozenset[Outcome] = frozenset({"present", "absent"})
+_ANY_TOUCH = np.ones((3, 3))
+Mask = NDArray[np.bool_]
 
 
-def stacked(findings: Sequence[SliceFinding], geometry: VolumeGeometry) -> NDArray[np.bool_]:
+def stacked(findings: Sequence[SliceFinding], geometry: VolumeGeometry) -> Mask:
     """Return what the findings of a volume outline, as its voxels (i, j, k) bool."""
     mask_ijk = np.zeros(geometry.shape_ijk, dtype=bool)
     for finding in findings:
         if finding.outcome == "present":
-            mask_ijk[_plane(finding)] = placement_of(geometry, finding.axis).unshow(finding.mask)
+            plane: list[slice | int] = [slice(None)] * 3
+            plane[finding.axis] = finding.index
+            mask_ijk[tuple(plane)] = placement_of(geometry, finding.axis).unshow(finding.mask)
     return mask_ijk
 
 
 def agreed(findings: Sequence[SliceFinding], geometry: VolumeGeometry) -> tuple[SliceFinding, ...]:
     """Return the findings of slices of one axis without what stands on one slice alone.
 
-    A slice of which nothing is left is `uncertain`. A neighbour that was not asked, or gave no clear answer, denies
-    nothing: beside it a part is kept.
+    A slice of which nothing is left is `uncertain`. A neighbour that was not asked, or does not say whether a lesion is
+    there, denies nothing: beside it all is kept, as on the first and the last slice of a volume.
     """
-    outcomes = {finding.index: finding.outcome for finding in findings}
-    mask_ijk = stacked(findings, geometry)
-    alone = np.zeros_like(mask_ijk)
-    parts, _ = ndimage.label(mask_ijk, structure=_ANY_TOUCH)
-    for value, window in enumerate(ndimage.find_objects(parts), start=1):
-        axis = findings[0].axis
-        index = window[axis].start
-        if window[axis].stop - index == 1 and _denied(index, geometry.shape_ijk[axis], outcomes):
-            here = parts[window] == value
-            if _wider_than_apart(here, geometry, axis):
-                alone[window] |= here
-    return tuple(_without(finding, alone, geometry) for finding in findings)
+    by_index = {finding.index: finding for finding in findings}
+    return tuple(_held_against(by_index, finding, geometry) for finding in findings)
 
 
-def _without(finding: SliceFinding, alone_ijk: NDArray[np.bool_], geometry: VolumeGeometry) -> SliceFinding:
-    alone = placement_of(geometry, finding.axis).show(alone_ijk[_plane(finding)])
-    if not alone.any():
+def _held_against(
+    by_index: Mapping[int, SliceFinding], finding: SliceFinding, geometry: VolumeGeometry
+) -> SliceFinding:
+    beside = [by_index.get(finding.index - 1), by_index.get(finding.index + 1)]
+    answered = [other for other in beside if other is not None and other.outcome in _ANSWERED]
+    if finding.outcome != "present" or len(answered) < 2:
         return finding
+    near = np.zeros_like(finding.mask)
+    for other in answered:
+        near |= other.mask
+    alone = _alone(
+        finding.mask,
+        near,
+        pixel_mm=_pixel_mm(geometry, finding.axis),
+        apart_mm=geometry.spacing_mm[finding.axis],
+    )
+    return _without(finding, alone) if alone.any() else finding
+
+
+def _alone(mask: Mask, beside: Mask, *, pixel_mm: tuple[float, float], apart_mm: float) -> Mask:
+    """Return the parts of a mask (h, w) that are wider than two steps and have nothing beside them within one step."""
+    reach = [int(apart_mm / size) + 1 for size in pixel_mm]
+    narrow_px = math.pi * apart_mm**2 / math.prod(pixel_mm)
+    alone = np.zeros_like(mask)
+    parts, _ = ndimage.label(mask, structure=_ANY_TOUCH)
+    for value, window in enumerate(ndimage.find_objects(parts), start=1):
+        here = parts[window] == value
+        around = tuple(
+            slice(max(along.start - far, 0), along.stop + far)
+            for along, far in zip(window, reach, strict=True)
+        )
+        if np.count_nonzero(here) > narrow_px and not beside[around].any():
+            alone[window] |= here
+    return alone
+
+
+def _without(finding: SliceFinding, alone: Mask) -> SliceFinding:
+    """Return a finding without parts of its mask, and without what was said and measured of them."""
     left = finding.mask & ~alone
-    return (
-        replace(finding, mask=left)
-        if left.any()
-        else replace(finding, mask=left, outcome="uncertain", reason=ALONE)
+    claims = check_claims(read_claims(finding.reasoning), None)
+    if not left.any():
+        return replace(
+            finding,
+            mask=left,
+            outcome="uncertain",
+            confidence=0.0,
+            confidence_kind=DOUBT_KIND,
+            box_mask_iou=None,
+            claims=claims,
+            reason=ALONE,
+        )
+    height, width = left.shape
+    boxes = boxes_to_native(finding.boxes_xyxy_px, finding.box_frame_wh, (width, height))
+    return replace(
+        finding, mask=left, box_mask_iou=box_mask_iou(boxes, left), claims=claims, reason=PARTLY_ALONE
     )
 
 
-def _denied(index: int, count: int, outcomes: Mapping[int, Outcome]) -> bool:
-    """Return whether all neighbours that a slice has in its volume were asked and answered clearly."""
-    beside = [number for number in (index - 1, index + 1) if 0 <= number < count]
-    return bool(beside) and all(outcomes.get(number) in _ANSWERED for number in beside)
-
-
-def _wider_than_apart(part_ijk: NDArray[np.bool_], geometry: VolumeGeometry, axis: int) -> bool:
-    """Return whether the circle of a part's area is wider than the slices lie apart."""
-    apart_mm = geometry.spacing_mm[axis]
-    area_mm2 = np.count_nonzero(part_ijk) * math.prod(geometry.spacing_mm) / apart_mm
-    return 2 * math.sqrt(area_mm2 / math.pi) > apart_mm
-
-
-def _plane(finding: SliceFinding) -> tuple[slice | int, ...]:
-    """Return where the slice of a finding lies in an array (i, j, k)."""
-    plane: list[slice | int] = [slice(None)] * 3
-    plane[finding.axis] = finding.index
-    return tuple(plane)
+def _pixel_mm(geometry: VolumeGeometry, axis: int) -> tuple[float, float]:
+    """Return the size of a displayed pixel as (row, column)."""
+    first, second = (size for other, size in enumerate(geometry.spacing_mm) if other != axis)
+    return (second, first) if placement_of(geometry, axis).transposed else (first, second)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 LEAST_SHARE = 0.01
-"""Parts below this share of the largest one's area, a tenth of its diameter, are specks."""
+"""Parts below this share of the largest one's area, a tenth of its diameter, may be specks ..."""
+LEAST_DIAMETER_MM = 5.0
+"""... unless they are known to be so wide: a small second lesion beside a large one is none."""
 
 _ANY_TOUCH = np.ones((3, 3))
 
 
-def without_specks(mask: NDArray[np.bool_], *, least_share: float = LEAST_SHARE) -> NDArray[np.bool_]:
-    """Return the mask (h, w) bool with those 8-connected parts that are large enough beside the largest."""
+def without_specks(mask: NDArray[np.bool_], *, pixel_mm: tuple[float, float] | None) -> NDArray[np.bool_]:
+    """Return the mask (h, w) bool without 8-connected parts that are small beside the largest, and small as such.
+
+    Args:
+        mask: (h, w) bool.
+        pixel_mm: Size of a pixel as (row, column); None where it is not known, as in most photographs.
+    """
     parts, count = ndimage.label(mask, structure=_ANY_TOUCH)
     if count < 2:
         return mask
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    kept: NDArray[np.bool_] = (sizes > 0) & (sizes >= least_share * sizes.max())
+    wide_px = math.inf if pixel_mm is None else math.pi / 4 * LEAST_DIAMETER_MM**2 / math.prod(pixel_mm)
+    kept: NDArray[np.bool_] = (sizes >= max(1.0, LEAST_SHARE * sizes.max())) | (sizes >= wide_px)
     cleaned: NDArray[np.bool_] = kept[parts]
     return cleaned

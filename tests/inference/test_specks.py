@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from coreseg_core.inference.specks import LEAST_SHARE, without_specks
+from coreseg_core.inference.specks import LEAST_DIAMETER_MM, LEAST_SHARE, without_specks
 
 MASKS = arrays(bool, (24, 31))
 
@@ -18,32 +21,42 @@ def _parts(mask: np.ndarray) -> list[np.ndarray]:
     return [labels == value for value in range(1, count + 1)]
 
 
-@given(mask=MASKS, share=st.floats(0, 1))
-def test_exactly_the_parts_below_the_share_of_the_largest_are_left_out(
-    mask: np.ndarray, share: float
+@given(
+    mask=MASKS,
+    enlarged=st.integers(1, 8),
+    pixel_mm=st.none() | st.tuples(st.floats(0.1, 3), st.floats(0.1, 3)),
+)
+def test_parts_go_whole_and_only_if_small_beside_the_largest_and_not_known_to_be_wide(
+    mask: np.ndarray, enlarged: int, pixel_mm: tuple[float, float] | None
 ) -> None:
-    cleaned = without_specks(mask, least_share=share)
+    mask = np.kron(mask, np.ones((enlarged, enlarged))) > 0
+    cleaned = without_specks(mask, pixel_mm=pixel_mm)
     parts = _parts(mask)
     largest = max((part.sum() for part in parts), default=0)
     for part in parts:
-        assert cleaned[part].all() == (part.sum() >= share * largest)
-        assert cleaned[part].all() or not cleaned[part].any()
+        small = part.sum() < LEAST_SHARE * largest
+        wide = (
+            pixel_mm is not None
+            and 2 * math.sqrt(part.sum() * math.prod(pixel_mm) / math.pi) >= LEAST_DIAMETER_MM
+        )
+        assert cleaned[part].any() == (not small or wide)
+        assert cleaned[part].all() == cleaned[part].any()
     assert not (cleaned & ~mask).any()
 
 
 @given(mask=MASKS)
 def test_what_is_cleaned_stays_clean_and_something_is_left_of_anything(mask: np.ndarray) -> None:
-    cleaned = without_specks(mask)
-    assert np.array_equal(without_specks(cleaned), cleaned)
+    cleaned = without_specks(mask, pixel_mm=None)
+    assert np.array_equal(without_specks(cleaned, pixel_mm=None), cleaned)
     assert cleaned.any() == mask.any()
 
 
-def test_beside_a_large_lesion_one_of_a_tenth_of_its_diameter_stays_and_a_pixel_goes() -> None:
-    mask = np.zeros((120, 120), dtype=bool)
-    mask[10:60, 10:60] = True
-    mask[80:85, 80:85] = True
-    mask[100, 100] = True
-    cleaned = without_specks(mask)
-    assert cleaned[82, 82]
-    assert not cleaned[100, 100]
-    assert LEAST_SHARE * 2500 == 25
+@pytest.mark.parametrize("side_px, kept", [(1, False), (3, False), (5, False), (6, True), (11, True)])
+def test_beside_a_mass_of_a_hand_s_width_stray_pixels_go_and_a_lesion_of_five_millimetres_stays(
+    side_px: int, kept: bool
+) -> None:
+    mask = np.zeros((256, 256), dtype=bool)
+    mask[10:130, 10:130] = True
+    mask[200 : 200 + side_px, 200 : 200 + side_px] = True
+    assert without_specks(mask, pixel_mm=(0.8, 0.8))[200, 200] == kept
+    assert without_specks(mask, pixel_mm=None)[200, 200] == (side_px >= 12)

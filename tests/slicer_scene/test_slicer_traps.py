@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from answered import HARD_TEXT, LPS, SHAPE, found, record, square, whole
 from headless import HeadlessSlicer
 
-from CORESegLib.findings import Findings, SliceAnswer, read_record, read_slice
+from CORESegLib.findings import Findings, SliceAnswer
 from CORESegLib.geometry import Matrix
 from CORESegLib.mask_runs import MaskRuns
 from CORESegLib.scene_answers import SceneAnswer, segmentation_for
@@ -20,10 +21,6 @@ from CORESegLib.scene_images import image_of, show_slice, spot_of, turn_to_volum
 from CORESegLib.scene_masks import PartMask, mask_of, set_mask, set_slice
 from CORESegLib.scene_text import TAG_ANSWER, from_tag, to_tag
 from CORESegLib.trouble import Trouble
-
-SHAPE = (32, 28, 12)
-LPS: Matrix = ((-1.5, 0, 0, 24.0), (0, -1.5, 0, 21.0), (0, 0, 3.0, -18.0), (0, 0, 0, 1))
-HARD_TEXT = 'Seen at 10|20 %: "é", ^~\ttab\nnext line\rreturn → 左'
 
 
 def tilted(degrees: float) -> Matrix:
@@ -36,31 +33,6 @@ def tilted(degrees: float) -> Matrix:
 @pytest.fixture
 def volume(desktop: HeadlessSlicer) -> Any:
     return desktop.volume(np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE[::-1]), LPS)
-
-
-def found(index: int, mask: np.ndarray, axis: int = 2) -> SliceAnswer:
-    flat = mask.ravel()
-    edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    counts = ([0] if flat[0] else []) + np.diff(edges).tolist()
-    runs = {"shape": list(mask.shape), "counts": counts}
-    finding = {"axis": "ijk"[axis], "index": index, "outcome": "present", "reasoning": HARD_TEXT}
-    return read_slice(finding, runs)
-
-
-def square(first: int = 8, size: int = 6) -> np.ndarray:
-    mask = np.zeros(SHAPE[:2], dtype=bool)
-    mask[first : first + size, 5:9] = True
-    return mask
-
-
-def whole(node: Any, segment_id: str, volume: Any) -> np.ndarray:
-    """Return a segment as Slicer's own way gives it, (i, j, k)."""
-    return slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, volume).transpose(2, 1, 0) > 0
-
-
-def record(**more: Any) -> Any:
-    values = {"schema": "coreseg.record/1", "id": "r1", "outcome": "present", "query": HARD_TEXT, "model": {}}
-    return read_record({**values, **more})
 
 
 def test_trap_1_the_package_slicer_is_the_real_one() -> None:
@@ -177,23 +149,6 @@ def test_trap_5_one_slice_is_replaced_and_the_others_stay(desktop: HeadlessSlice
     assert (mask[:, :, 3] == square(20, 3)).all()
     assert (mask[:, :, 4] == square()).all()
     assert mask.sum() == 2 * square().sum() + square(20, 3).sum()
-
-
-def test_trap_5_a_slice_told_again_with_nothing_left_is_emptied_and_the_original_with_it(
-    desktop: HeadlessSlicer, volume: Any
-) -> None:
-    answer = SceneAnswer(volume, "q", axis=2)
-    answer.add_slice(found(7, np.zeros(SHAPE[:2], dtype=bool)))
-    assert answer.segment is None, "nothing to draw makes no segment"
-    for index in (2, 3, 9):
-        answer.add_slice(found(index, square()))
-    answer.add_slice(found(9, np.zeros(SHAPE[:2], dtype=bool)))
-    answer.ask_again()
-    answer.add_slice(found(3, np.zeros(SHAPE[:2], dtype=bool)))  # A new question leaves what the reader had.
-    for node in (answer.segmentation, answer.original):
-        mask = whole(node, answer.segment_id, volume)
-        assert not mask[:, :, 9].any()
-        assert mask.sum() == 2 * square().sum()
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -136,7 +136,7 @@ class Findings:
             Trouble: It holds no finding.
         """
         found = read_slice(data.get("finding"), data.get("mask_rle"))
-        if len(self.slices) >= MAX_SLICES:
+        if (found.axis, found.index) not in self.slices and len(self.slices) >= MAX_SLICES:
             raise _unreadable("more slices than an image has")
         writing = {index: text for index, text in self.writing.items() if index != found.index}
         slices = {**self.slices, (found.axis, found.index): found}

@@ -86,7 +86,8 @@ class SceneAnswer:
     def add_slice(self, found: SliceAnswer) -> None:
         """Lay the mask of a slice into the segment, which is made for the first one.
 
-        The server tells a slice again where its neighbours leave less of it: then the later mask stands in its place.
+        The server tells a slice again where its neighbours leave less of it: what is gone is taken away, and what the
+        reader has drawn there in the meantime stays.
 
         Raises:
             Trouble: The image is gone, is not what was asked about any more, or the mask does not fit it.
@@ -97,7 +98,7 @@ class SceneAnswer:
         plane_shape = tuple(side for axis, side in enumerate(shape) if axis != found.axis)
         if found.mask is None:
             if place in self._drawn and self.segment is not None:
-                self._draw(place, _nothing(plane_shape))
+                self._redraw(place, _nothing(plane_shape))
             return
         if found.mask.shape != plane_shape or not found.index < shape[found.axis]:
             raise Trouble(
@@ -110,7 +111,12 @@ class SceneAnswer:
         elif self._unsaved:
             self._save_for_undo(self.segmentation)
         self._unsaved = False
-        self._draw(place, found.mask.decode())
+        if place in self._drawn:
+            self._redraw(place, found.mask.decode())
+            return
+        for node in (self.segmentation, self.original):
+            self._draw(node, place, found.mask.decode())
+        self._drawn.add(place)
 
     def finish(self, record: Record, findings: Findings) -> None:
         """Keep the words: a text node with the whole record, tags on the segment with the short of it.
@@ -119,6 +125,8 @@ class SceneAnswer:
             Trouble: As in `add_slice`.
         """
         self._check()
+        if self._drawn and self._emptied():
+            self._drop_segment()
         self._write_text(record)
         segment = self.segment
         if segment is None:
@@ -185,11 +193,21 @@ class SceneAnswer:
         """Take the answer out of the scene; the segment can be had back by undo."""
         if self.segment is not None:
             self._save_for_undo(self.segmentation)
+        self._drop_segment()
+        _remove_node(self.text_node)
+        self.text_node = None
+
+    def _drop_segment(self) -> None:
+        if self.segment is not None:
             self.segmentation.GetSegmentation().RemoveSegment(self.segment_id)
-        for node in (self.original, self.text_node):
-            if node is not None and slicer.mrmlScene.IsNodePresent(node):
-                slicer.mrmlScene.RemoveNode(node)
-        self.original = self.text_node = None
+        _remove_node(self.original)
+        self.original = None
+
+    def _emptied(self) -> bool:
+        """Return whether all that was drawn was taken away again, and the reader has drawn nothing."""
+        return self.segment is not None and not any(
+            self._mask(node).values.any() for node in (self.segmentation, self.original)
+        )
 
     def _check(self) -> None:
         if not self.present:
@@ -203,11 +221,24 @@ class SceneAnswer:
                 remedy="Ask again. The scene is unchanged.",
             )
 
-    def _draw(self, place: tuple[int, int], plane: NDArray[Any]) -> None:
+    def _draw(self, node: Any, place: tuple[int, int], plane: NDArray[Any]) -> None:
         axis, index = place
-        for node in (self.segmentation, self.original):
-            set_slice(node, self.segment_id, self.volume, plane, axis=axis, index=index)
-        self._drawn.add(place)
+        set_slice(node, self.segment_id, self.volume, plane, axis=axis, index=index)
+
+    def _redraw(self, place: tuple[int, int], plane: NDArray[Any]) -> None:
+        ours, before = (self._plane(node, place) for node in (self.segmentation, self.original))
+        edited = ours != before
+        if edited.any():
+            self._save_for_undo(self.segmentation)
+        self._draw(self.segmentation, place, (ours & edited) | (plane & ~edited))
+        self._draw(self.original, place, plane)
+
+    def _plane(self, node: Any, place: tuple[int, int]) -> NDArray[Any]:
+        axis, index = place
+        shape = shape_of(self.volume)
+        first = (index if axis == 0 else 0, index if axis == 1 else 0, index if axis == 2 else 0)
+        sides = tuple(1 if along == axis else side for along, side in enumerate(shape))
+        return self._mask(node).within(first, sides).squeeze(axis)
 
     def _mask(self, segmentation: Any) -> PartMask:
         import numpy as np
@@ -246,6 +277,11 @@ class SceneAnswer:
             node.SetNodeReferenceID(ROLE_ORIGINAL, self.original.GetID())
         node.SetAttribute(TAG_RECORD, record.id)
         self.text_node = node
+
+
+def _remove_node(node: Any) -> None:
+    if node is not None and slicer.mrmlScene.IsNodePresent(node):
+        slicer.mrmlScene.RemoveNode(node)
 
 
 def _nothing(plane_shape: tuple[int, ...]) -> NDArray[Any]:
