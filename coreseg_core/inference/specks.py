@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 LEAST_SHARE = 0.01
-"""Parts below this share of the largest one's area, a tenth of its diameter, may be specks ..."""
-LEAST_DIAMETER_MM = 5.0
+"""Parts below this share of the largest one's area, a tenth of its diameter, are specks ..."""
+SURE_DIAMETER_MM = 5.0
 """... unless they are known to be so wide: a small second lesion beside a large one is none."""
+LEAST_DIAMETER_MM = 3.0
+"""What is known to be narrower is a speck beside anything larger."""
 
 _ANY_TOUCH = np.ones((3, 3))
 
@@ -28,7 +30,16 @@ def without_specks(mask: NDArray[np.bool_], *, pixel_mm: tuple[float, float] | N
         return mask
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    wide_px = math.inf if pixel_mm is None else math.pi / 4 * LEAST_DIAMETER_MM**2 / math.prod(pixel_mm)
-    kept: NDArray[np.bool_] = (sizes >= max(1.0, LEAST_SHARE * sizes.max())) | (sizes >= wide_px)
+    largest = sizes.max()
+    kept: NDArray[np.bool_] = sizes >= max(1.0, LEAST_SHARE * largest)
+    if pixel_mm is not None:
+        kept &= sizes >= _area_px(LEAST_DIAMETER_MM, pixel_mm)
+        kept |= sizes >= _area_px(SURE_DIAMETER_MM, pixel_mm)
+        kept |= sizes == largest
     cleaned: NDArray[np.bool_] = kept[parts]
     return cleaned
+
+
+def _area_px(diameter_mm: float, pixel_mm: tuple[float, float]) -> float:
+    """Return how many pixels a circle covers."""
+    return math.pi / 4 * diameter_mm**2 / math.prod(pixel_mm)

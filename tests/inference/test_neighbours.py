@@ -105,8 +105,9 @@ def test_no_ball_is_lost_wherever_the_slices_cut_it(
 
 @pytest.mark.parametrize("apart_mm", [1.0, 2.0, 3.0, 3.5, 5.0, 8.0])
 def test_a_part_narrower_than_two_steps_may_lie_on_one_slice(apart_mm: float) -> None:
-    diameter_mm = 2 * math.sqrt(36 / math.pi)
-    assert _kept(_square(3), _geometry(apart_mm)).any() == (diameter_mm <= 2 * apart_mm)
+    diameter_mm, pixel_mm = 2 * math.sqrt(36 / math.pi), 1.0
+    kept = _kept(_square(3), _geometry(apart_mm, pixel_mm)).any()
+    assert kept == (diameter_mm <= 2 * apart_mm + pixel_mm)
 
 
 @pytest.mark.parametrize(

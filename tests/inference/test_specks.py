@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from coreseg_core.inference.specks import LEAST_DIAMETER_MM, LEAST_SHARE, without_specks
+from coreseg_core.inference.specks import LEAST_DIAMETER_MM, LEAST_SHARE, SURE_DIAMETER_MM, without_specks
 
 MASKS = arrays(bool, (24, 31))
 
@@ -21,34 +21,46 @@ def _parts(mask: np.ndarray) -> list[np.ndarray]:
     return [labels == value for value in range(1, count + 1)]
 
 
-@given(
-    mask=MASKS,
-    enlarged=st.integers(1, 8),
-    pixel_mm=st.none() | st.tuples(st.floats(0.1, 3), st.floats(0.1, 3)),
-)
-def test_parts_go_whole_and_only_if_small_beside_the_largest_and_not_known_to_be_wide(
-    mask: np.ndarray, enlarged: int, pixel_mm: tuple[float, float] | None
+def _diameter_mm(part: np.ndarray, pixel_mm: tuple[float, float]) -> float:
+    return 2 * math.sqrt(part.sum() * math.prod(pixel_mm) / math.pi)
+
+
+@given(mask=MASKS, enlarged=st.integers(1, 8))
+def test_of_unknown_size_exactly_the_parts_below_the_share_of_the_largest_go(
+    mask: np.ndarray, enlarged: int
 ) -> None:
     mask = np.kron(mask, np.ones((enlarged, enlarged))) > 0
+    cleaned = without_specks(mask, pixel_mm=None)
+    parts = _parts(mask)
+    largest = max((part.sum() for part in parts), default=0)
+    for part in parts:
+        assert cleaned[part].all() == cleaned[part].any() == (part.sum() >= LEAST_SHARE * largest)
+    assert not (cleaned & ~mask).any()
+
+
+@given(mask=MASKS, pixel_mm=st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)))
+def test_of_known_size_what_is_wide_stays_and_what_is_narrow_goes_but_for_the_largest(
+    mask: np.ndarray, pixel_mm: tuple[float, float]
+) -> None:
     cleaned = without_specks(mask, pixel_mm=pixel_mm)
     parts = _parts(mask)
     largest = max((part.sum() for part in parts), default=0)
     for part in parts:
-        small = part.sum() < LEAST_SHARE * largest
-        wide = (
-            pixel_mm is not None
-            and 2 * math.sqrt(part.sum() * math.prod(pixel_mm) / math.pi) >= LEAST_DIAMETER_MM
-        )
-        assert cleaned[part].any() == (not small or wide)
+        diameter_mm = _diameter_mm(part, pixel_mm)
         assert cleaned[part].all() == cleaned[part].any()
+        if diameter_mm > SURE_DIAMETER_MM or part.sum() == largest:
+            assert cleaned[part].all()
+        elif diameter_mm < LEAST_DIAMETER_MM:
+            assert not cleaned[part].any()
     assert not (cleaned & ~mask).any()
 
 
 @given(mask=MASKS)
 def test_what_is_cleaned_stays_clean_and_something_is_left_of_anything(mask: np.ndarray) -> None:
-    cleaned = without_specks(mask, pixel_mm=None)
-    assert np.array_equal(without_specks(cleaned, pixel_mm=None), cleaned)
-    assert cleaned.any() == mask.any()
+    for pixel_mm in (None, (0.7, 0.7), (2.0, 1.0)):
+        cleaned = without_specks(mask, pixel_mm=pixel_mm)
+        assert np.array_equal(without_specks(cleaned, pixel_mm=pixel_mm), cleaned)
+        assert cleaned.any() == mask.any()
 
 
 @pytest.mark.parametrize("side_px, kept", [(1, False), (3, False), (5, False), (6, True), (11, True)])
