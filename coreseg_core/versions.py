@@ -101,9 +101,18 @@ def publish_version(
     tensors: Mapping[str, Tensor],
     provenance: Provenance,
     *,
+    facts: Mapping[str, Any] | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Return the folder of a new, immutable version; it does not answer until `set_current` names it."""
+    """Return the folder of a new, immutable version; it does not answer until `set_current` names it.
+
+    Args:
+        versions_dir: Where versions lie; made if it is not there.
+        tensors: Its weights.
+        provenance: Where it comes from.
+        facts: What else its manifest says, as whoever loads the weights reads it.
+        files: What lies beside the weights, by name.
+    """
     now = datetime.now(UTC)
 
     def fill(place: Path) -> str:
@@ -112,7 +121,8 @@ def publish_version(
             (place / name).write_bytes(content)
         version = f"{now:%Y%m%dT%H%M%SZ}-{sha256_of(place / WEIGHTS_NAME)[:8]}"
         created = now.isoformat(timespec="seconds")
-        write_manifest(place, {**asdict(provenance), "version": version, "created": created})
+        stated = {**(facts or {}), **asdict(provenance), "version": version, "created": created}
+        write_manifest(place, stated)
         return version
 
     return publish_folder(Path(versions_dir), fill)

@@ -123,10 +123,11 @@ def _weights(folder: Path) -> dict[str, Any]:
     from coreseg_core.checkpoint import WEIGHTS_NAME, verify_folder
     from coreseg_core.errors import CheckpointError
     from coreseg_core.scaling import read_scalings
+    from coreseg_core.taught import read_taught
 
     try:
         manifest = verify_folder(folder)
-        calibrated = bool(read_scalings(manifest))
+        calibrated, taught = bool(read_scalings(manifest)), read_taught(manifest)
     except CheckpointError as error:
         return {"folder": str(folder), "verified": False, "problem": error.reason, "remedy": error.remedy}
     file = manifest["files"][WEIGHTS_NAME]
@@ -138,6 +139,7 @@ def _weights(folder: Path) -> dict[str, Any]:
         "sha256": file["sha256"],
         "bytes": file["bytes"],
         "calibrated": calibrated,
+        "taught": taught.to_json(),
     }
 
 
@@ -193,11 +195,12 @@ def _weights_rows(weights: dict[str, Any]) -> list[tuple[str, str]]:
             ("Weights", f"NOT USABLE: {weights['problem']} {weights['remedy']}"),
             ("Folder", weights["folder"]),
         ]
-    megabytes = weights["bytes"] / 1e6
+    megabytes, taught = weights["bytes"] / 1e6, weights["taught"]["targets"]
     return [
         ("Weights", f"{weights['preset']} {weights['version']}, {megabytes:.1f} MB, verified"),
         ("SHA-256", weights["sha256"]),
         ("Confidence", "calibrated" if weights["calibrated"] else "not calibrated"),
+        *([("Taught here", ", ".join(taught))] if taught else []),
         ("Folder", weights["folder"]),
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coreseg_core.record import Outcome
+from coreseg_core.taught import Taught
 from coreseg_core.terms import understand
 
 FAMILY_NAMES = {
@@ -32,14 +33,18 @@ class Refusal:
     reason: str
 
 
-def refusal(question: str, *, modality: str | None, preset: str) -> Refusal | None:
+def refusal(
+    question: str, *, modality: str | None, preset: str, taught: Taught | None = None
+) -> Refusal | None:
     """Return why a question is not put to the model, None if it is.
 
     Args:
         question: What is asked.
         modality: Of the image as its header says; None if nothing says it.
         preset: `lite` refuses what it was never trained for; other presets are taken to know more than the list.
+        taught: What these weights of `lite` learned since from corrections.
     """
+    taught = taught or Taught()
     named = understand(question)
     if modality in FAMILY_NAMES and named.modality_family not in (None, modality):
         asked = FAMILY_NAMES.get(named.modality_family or "", named.modality_family)
@@ -48,9 +53,9 @@ def refusal(question: str, *, modality: str | None, preset: str) -> Refusal | No
         )
     if preset != "lite":
         return None
-    if modality is not None and modality in FAMILY_NAMES and modality not in LITE_MODALITIES:
+    if modality in FAMILY_NAMES and modality not in LITE_MODALITIES | taught.families:
         return Refusal("unsupported", f"The preset lite was never trained on {FAMILY_NAMES[modality]}.")
-    if not named.supported:
+    if not named.supported and taught.targets.isdisjoint(named.untaught):
         terms = ", ".join(named.unsupported_terms or named.foils)
         return Refusal("unsupported", f"The preset lite was never trained to find: {terms}.")
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from coreseg_core.errors import InputError, ModelError
 from coreseg_core.imaging import SliceImage, Volume, extract_slice
 from coreseg_core.imaging.pictures import picture_slice
 from coreseg_core.inference.answering import CACHE_BYTES, Answering
-from coreseg_core.inference.fitting import refusal
+from coreseg_core.inference.fitting import Refusal, refusal
 from coreseg_core.inference.journal import KeptFindings
 from coreseg_core.inference.lesions import separate_lesions
 from coreseg_core.inference.neighbours import agreed, stacked
@@ -33,6 +34,7 @@ from coreseg_core.record import (
     Scope,
     SliceFinding,
 )
+from coreseg_core.taught import Taught
 from coreseg_core.terms import ct_region
 
 SLICES_AT_ONCE = 4
@@ -49,14 +51,21 @@ class SliceSegmenter:
         answering: The model and its caches.
         model_card: Preset, version and SHA-256, written into every record.
         check_words: Refuse what the words or the header rule out before the model is asked (`fitting`).
+        taught: What it learned from corrections, and is not refused on that account.
     """
 
     def __init__(
-        self, answering: Answering, *, model_card: Mapping[str, str], check_words: bool = True
+        self,
+        answering: Answering,
+        *,
+        model_card: Mapping[str, str],
+        check_words: bool = True,
+        taught: Taught | None = None,
     ) -> None:
         self._answering = answering
         self.model_card = dict(model_card)
         self._check_words = check_words
+        self._taught = taught
 
     @classmethod
     def from_preset(
@@ -90,7 +99,7 @@ class SliceSegmenter:
             loaded.model, fingerprint=loaded.sha256, scalings=loaded.scalings, cache_bytes=cache_bytes
         )
         card = {"preset": loaded.model.preset.name, "version": loaded.version, "sha256": loaded.sha256}
-        return cls(answering, model_card=card, check_words=check_words)
+        return cls(answering, model_card=card, check_words=check_words, taught=loaded.taught)
 
     @property
     def answering(self) -> Answering:
@@ -132,10 +141,12 @@ class SliceSegmenter:
                     extract_slice(volume, part.axis, index, region=region, channels=self._channels)
                     for index in part.indices
                 ]
-                if refused is not None:
-                    found = tuple(_refused(image, *refused) for image in images)
+                if refused is not None and not _pointed_at(query, refused):
+                    found = tuple(_refused(image, refused) for image in images)
                 else:
                     found = self._findings(images, query, on_token=on_token, should_stop=should_stop)
+                    if refused is not None:
+                        found = tuple(_doubted(finding, refused) for finding in found)
                 if kept is not None:
                     kept.add(found)
             yield from found
@@ -201,7 +212,7 @@ class SliceSegmenter:
         for number, query in enumerate(questions):
             refused = self._refusal(query, None)
             if refused is not None:
-                findings[number] = _refused(image, *refused)
+                findings[number] = _refused(image, refused)
             else:
                 open_questions.setdefault(query.reasoning, []).append(number)
         prepared = self._answering.prepare(image)
@@ -221,11 +232,11 @@ class SliceSegmenter:
     def _ct_region(self, query: Query) -> str | None:
         return ct_region(query.text, among=self._answering.model.preset.ct_regions)
 
-    def _refusal(self, query: Query, modality: str | None) -> tuple[Outcome, str] | None:
+    def _refusal(self, query: Query, modality: str | None) -> Refusal | None:
         if not self._check_words:
             return None
-        found = refusal(query.text, modality=modality, preset=self.model_card["preset"])
-        return None if found is None else (found.outcome, found.reason)
+        preset = self.model_card["preset"]
+        return refusal(query.text, modality=modality, preset=preset, taught=self._taught)
 
     def _findings(
         self,
@@ -311,15 +322,26 @@ def _marks(prompts: ReaderPrompts, volume: Volume, scope: Scope) -> dict[str, li
     }
 
 
-def _refused(image: SliceImage, outcome: Outcome, reason: str) -> SliceFinding:
+def _pointed_at(query: Query, refused: Refusal) -> bool:
+    """Return whether a reader points at what the model was never trained for, and so wants it outlined all the same."""
+    return refused.outcome == "unsupported" and not query.prompts.empty
+
+
+def _doubted(finding: SliceFinding, refused: Refusal) -> SliceFinding:
+    return replace(
+        finding, reason=f"{refused.reason} Trust the marks, not the words. {finding.reason}".strip()
+    )
+
+
+def _refused(image: SliceImage, refused: Refusal) -> SliceFinding:
     return SliceFinding(
         axis=image.axis,
         index=image.index,
-        outcome=outcome,
+        outcome=refused.outcome,
         mask=np.zeros((image.height, image.width), dtype=bool),
         confidence=1.0,
         confidence_kind="rule",
-        reason=reason,
+        reason=refused.reason,
     )
 
 

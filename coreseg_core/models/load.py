@@ -28,6 +28,7 @@ from coreseg_core.models.preset import Preset, load_preset
 from coreseg_core.models.segmenter import SamSegmenter
 from coreseg_core.record import Outcome
 from coreseg_core.scaling import Scaling, read_scalings
+from coreseg_core.taught import Taught, read_taught
 
 MASK_PROMPT_FACT = "mask_prompt"
 """Where a manifest says what the segmenter is prompted with, of weights that were trained in another way than usual."""
@@ -42,12 +43,14 @@ class LoadedModel:
         version: Of its weights.
         sha256: Likewise.
         scalings: What makes its confidences hold, by outcome; empty where that was never fitted.
+        taught: What its weights learned from corrections.
     """
 
     model: CoreSegModel
     version: str
     sha256: str
     scalings: Mapping[Outcome, Scaling]
+    taught: Taught
 
 
 def packaged_folder(preset: str) -> Path:
@@ -96,6 +99,7 @@ def load_model(
         version=version,
         sha256=sha256,
         scalings=read_scalings(manifest),
+        taught=read_taught(manifest),
     )
 
 

@@ -7,7 +7,8 @@ from discs import ball_volume
 from spelled import ABSENT, Heard, Speaker
 
 from coreseg_core.inference.fitting import FAMILY_NAMES, LITE_MODALITIES, misreading, refusal
-from coreseg_core.record import Query, Scope
+from coreseg_core.record import Query, ReaderPrompts, Scope
+from coreseg_core.taught import Taught
 from coreseg_core.terms import terms
 
 TERMS = terms()
@@ -71,6 +72,20 @@ def test_lite_says_unsupported_for_a_kind_of_image_it_never_saw(family: str) -> 
     assert found.outcome == "unsupported"
 
 
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_what_lite_was_taught_since_is_asked_and_nothing_else(name: str) -> None:
+    taught = Taught(targets=frozenset({name}))
+    assert refusal(f"Is there a {name}?", modality=None, preset="lite", taught=taught) is None
+    other = next(other for other in ("foot ulcer", "kidney stone") if other != name)
+    assert refusal(f"Is there a {other}?", modality=None, preset="lite", taught=taught) is not None
+
+
+def test_a_kind_of_image_that_lite_was_taught_is_asked_about() -> None:
+    assert refusal("Is there a lesion?", modality="XR", preset="lite") is not None
+    taught = Taught(families=frozenset({"XR"}))
+    assert refusal("Is there a lesion?", modality="XR", preset="lite", taught=taught) is None
+
+
 def test_a_larger_preset_is_not_held_to_the_list_of_lite() -> None:
     assert refusal("Is there a prostate cancer?", modality="MR", preset="core-seg-3b") is None
 
@@ -96,6 +111,24 @@ def test_a_refused_question_touches_no_model_and_marks_nothing(
     assert not labels.any()
     assert encoder.slices == 0
     assert segmenter.answering.counts.picture_prefills == 0
+
+
+def test_who_points_at_what_lite_never_learned_gets_a_mask_and_a_warning(says: Speaker) -> None:
+    volume, _ = ball_volume(modality="CT")
+    marks = ReaderPrompts(points_xy_px=((9.0, 9.0),), points_inside=(True,))
+    query = Query("Is there a kidney stone?", "none", marks)
+    (finding,) = says(ABSENT, check_words=True).segment(volume, query, Scope(2, 4, 5))
+    assert finding.outcome in ("present", "uncertain")
+    assert "never trained to find: kidney stone" in finding.reason
+    assert "marks" in finding.reason
+
+
+def test_pointing_makes_no_ct_an_mri(says: Speaker) -> None:
+    volume, _ = ball_volume(modality="CT")
+    marks = ReaderPrompts(points_xy_px=((9.0, 9.0),), points_inside=(True,))
+    query = Query("Is there a lesion on this MRI?", "none", marks)
+    (finding,) = says(ABSENT, check_words=True).segment(volume, query, Scope(2, 4, 5))
+    assert finding.outcome == "mismatch"
 
 
 def test_a_picture_is_held_to_the_words_too(says: Speaker) -> None:

@@ -47,6 +47,7 @@ def test_a_run_ends_in_a_version_that_answers_and_says_where_it_comes_from(tmp_p
     assert set(manifest["data"]) == {"corrections"}
     assert manifest["recipe"]["slices"] + manifest["recipe"]["held_slices"] == 10
     assert len(manifest["learned"]) == manifest["recipe"]["patients"] == 8
+    assert manifest["taught"] == {"targets": ["liver lesion"], "families": ["CT"]}
     guard = manifest["scores"]["guard"]["Dice"]
     assert guard["parent"] == guard["version"] == pytest.approx(0.8)
     told = [data for _, name, data in run.events() if name == "done"]

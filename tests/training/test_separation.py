@@ -30,12 +30,12 @@ def test_the_area_counts_pairs_that_are_in_order(odds: np.ndarray, shown: np.nda
     assert area_under_roc(odds, shown) == pytest.approx(pairs.mean())
 
 
-@given(ODDS, SHOWN, st.floats(-3, 3), st.floats(0, 1))
+@given(ODDS, SHOWN, st.integers(-6, 6), st.integers(0, 16))
 def test_a_moved_threshold_changes_neither_number(
-    odds: np.ndarray, shown: np.ndarray, shift: float, specificity: float
+    odds: np.ndarray, shown: np.ndarray, halves: int, sixteenths: int
 ) -> None:
-    # Whole and half numbers, so that adding rounds nothing.
-    moved = odds + round(2 * shift) / 2
+    # Halves and sixteenths, so that nothing is rounded.
+    moved, specificity = odds + halves / 2, sixteenths / 16
     assert area_under_roc(moved, shown) == area_under_roc(odds, shown)
     assert denied_where(moved, shown, specificity=specificity) == denied_where(
         odds, shown, specificity=specificity

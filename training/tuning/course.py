@@ -44,7 +44,7 @@ from training.publish import published_tensors
 from training.tuning.judging import Judgement, Marks, compare, marks_of
 from training.tuning.learning import learn, newest_checkpoint, stopped
 from training.tuning.lessons import Lessons, gather, guard_asks, guard_rows
-from training.tuning.parents import base_for, facts_of
+from training.tuning.parents import base_for, facts_of, inherited, taught_by
 from training.tuning.placement import placement_of
 from training.tuning.recipe import Recipes, write_config
 from training.views import build_store
@@ -221,7 +221,8 @@ class Course:
             "steps": step,
             "learned_share": share,
         }
-        save_weights(folder, tensors, {**facts, **base_for(self._parent, folder)}, files=self._files())
+        facts |= {**base_for(self._parent, folder), **inherited(read_manifest(self._parent))}
+        save_weights(folder, tensors, facts, files=self._files())
         return folder
 
     def _files(self) -> dict[str, bytes]:
@@ -289,7 +290,8 @@ class Course:
         provenance = replace(
             provenance, base={**base, "weights_sha256": str(parent["files"][WEIGHTS_NAME]["sha256"])}
         )
-        folder = publish_version(self._versions, tensors, provenance, files=self._files())
+        known = {**inherited(parent), **taught_by(lessons.learn, parent)}
+        folder = publish_version(self._versions, tensors, provenance, facts=known, files=self._files())
         return read_manifest(folder)
 
     def _hashes(self) -> dict[str, str]:
