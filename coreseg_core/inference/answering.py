@@ -27,13 +27,14 @@ from coreseg_core.inference.confidence import (
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
 from coreseg_core.inference.fitting import misreading
+from coreseg_core.inference.reader_boxes import outline_boxes
 from coreseg_core.inference.second_look import Chances, second_look
 from coreseg_core.inference.specks import without_specks
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
-from coreseg_core.models.segmenter import SquareView
+from coreseg_core.models.segmenter import Segmenter, SquareView
 from coreseg_core.models.visual_tokens import resize_frame
-from coreseg_core.record import Box, Outcome, Query, SliceFinding
+from coreseg_core.record import Box, Outcome, Query, ReaderPrompts, SliceFinding
 from coreseg_core.scaling import Scaling, scaled
 
 UNCERTAIN_BELOW = 0.1
@@ -69,6 +70,7 @@ class Answering:
         model: The model, in evaluation mode.
         fingerprint: SHA-256 of its weights, part of every cache key.
         scalings: What makes its confidences hold, by outcome; none where that was never fitted.
+        published: What outlines a reader's boxes (`reader_boxes`); the model's own segmenter by default.
         cache_bytes: See `CACHE_BYTES`.
     """
 
@@ -78,11 +80,13 @@ class Answering:
         *,
         fingerprint: str,
         scalings: Mapping[Outcome, Scaling] | None = None,
+        published: Segmenter | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.model = model
         self.fingerprint = fingerprint
         self._scalings = dict(scalings or {})
+        self._published = published or model.segmenter
         self.counts = OperationCounts()
         self._embeddings: ByteLRU[Tensor] = ByteLRU(cache_bytes)
         self._prefixes: ByteLRU[KeyValues] = ByteLRU(cache_bytes)
@@ -251,7 +255,8 @@ class Answering:
         boxes = boxes_to_native(parsed.boxes_xyxy_px, prepared.frame_wh, native_wh)
         mask, predicted_iou = self._mask(prepared, embedding, reply.answer_states, boxes, query)
         agreement = box_mask_iou(boxes, mask)
-        confidence = mask_confidence(predicted_iou, agreement)
+        drawn_in = query.prompts.boxes_xyxy_px
+        confidence = mask_confidence(predicted_iou, box_mask_iou(drawn_in, mask) if drawn_in else agreement)
         facts = measure(mask, prepared.image.rgb)
         sure = bool(mask.any()) and confidence >= UNCERTAIN_BELOW
         return SliceFinding(
@@ -267,7 +272,7 @@ class Answering:
             confidence_kind=MASK_KIND,
             box_mask_iou=agreement,
             claims=check_claims(read_claims(parsed.reasoning), facts),
-            reason=_doubts(sure=sure, named=reply.answer_states is not None),
+            reason=_doubts(sure=sure, named=reply.answer_states is not None, marks=query.prompts),
         )
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, chances: Chances) -> SliceFinding:
@@ -302,8 +307,9 @@ class Answering:
     ) -> tuple[np.ndarray, float]:
         """Return the mask (h, w) of the native slice and the segmenter's own IoU estimate.
 
-        It follows from what was answered and from what the reader marked; from the marks alone where the answer was
-        that nothing is seen, since a reader who clicks a lesion wants it outlined.
+        It follows from the reader's boxes where there are any. Else it follows from what was answered and from the
+        reader's clicks; from the clicks alone where the answer was that nothing is seen, since a reader who clicks a
+        lesion wants it outlined.
         """
         self.counts.mask_decodes += 1
         segmenter = self.model.segmenter
@@ -311,7 +317,9 @@ class Answering:
         written = prepared.view.boxes_at_mask_pitch(boxes, mask_side_px=segmenter.mask_side_px)
         # A model that draws the boxes of its answers has said nothing without one.
         silent = self.model.mask_prompt == "boxes" and not boxes and not query.prompts.empty
-        if answer_states is None or silent:
+        if query.prompts.boxes_xyxy_px:
+            logits, predicted_iou = outline_boxes(self._published, embedding, query.prompts, prepared.view)
+        elif answer_states is None or silent:
             logits, predicted_iou = segmenter.decode(embedding, marks)
         else:
             seg = torch.zeros(1, len(answer_states), dtype=torch.bool, device=answer_states.device)
@@ -332,9 +340,11 @@ class Answering:
         return native, float(predicted_iou[0])
 
 
-def _doubts(*, sure: bool, named: bool) -> str:
+def _doubts(*, sure: bool, named: bool, marks: ReaderPrompts) -> str:
     """Return what a reader should know of a mask before trusting it."""
     told = [] if named else ["The model itself saw no lesion; the mask follows the reader's marks alone."]
+    if named and marks.boxes_xyxy_px:
+        told = ["The mask follows the reader's box, not the model's words."]
     if not sure:
         told.append(f"The mask is empty or trusted less than {UNCERTAIN_BELOW}.")
     return " ".join(told)

@@ -96,7 +96,11 @@ class SliceSegmenter:
         chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
         loaded = load_model(preset, weights=weights, base=base, device=chosen)
         answering = Answering(
-            loaded.model, fingerprint=loaded.sha256, scalings=loaded.scalings, cache_bytes=cache_bytes
+            loaded.model,
+            fingerprint=loaded.sha256,
+            scalings=loaded.scalings,
+            published=loaded.published,
+            cache_bytes=cache_bytes,
         )
         card = {"preset": loaded.model.preset.name, "version": loaded.version, "sha256": loaded.sha256}
         return cls(answering, model_card=card, check_words=check_words, taught=loaded.taught)

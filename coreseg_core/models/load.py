@@ -25,7 +25,7 @@ from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.lora import with_rank_of
 from coreseg_core.models.mask_prompts import require_mask_prompt
 from coreseg_core.models.preset import Preset, load_preset
-from coreseg_core.models.segmenter import SamSegmenter
+from coreseg_core.models.segmenter import SamSegmenter, Segmenter
 from coreseg_core.record import Outcome
 from coreseg_core.scaling import Scaling, read_scalings
 from coreseg_core.taught import Taught, read_taught
@@ -44,6 +44,7 @@ class LoadedModel:
         sha256: Likewise.
         scalings: What makes its confidences hold, by outcome; empty where that was never fitted.
         taught: What its weights learned from corrections.
+        published: Its segmenter with the mask decoder that training began with.
     """
 
     model: CoreSegModel
@@ -51,6 +52,7 @@ class LoadedModel:
     sha256: str
     scalings: Mapping[Outcome, Scaling]
     taught: Taught
+    published: Segmenter
 
 
 def packaged_folder(preset: str) -> Path:
@@ -90,16 +92,20 @@ def load_model(
         )
     spec = with_rank_of(spec, tensors)
     model = _model_beneath(spec, folder, manifest, base=base, device=device)
+    published = model.segmenter.twin()
     lay_over(model, tensors)
     model.mask_prompt = require_mask_prompt(manifest.get(MASK_PROMPT_FACT, model.mask_prompt))
     sha256 = str(manifest["files"]["weights.safetensors"]["sha256"])
     version = str(manifest.get("version", "v0"))
+    model.to(torch.device(device)).eval()
+    published.mask_decoder.to(torch.device(device)).eval().requires_grad_(False)
     return LoadedModel(
-        model=model.to(torch.device(device)).eval(),
+        model=model,
         version=version,
         sha256=sha256,
         scalings=read_scalings(manifest),
         taught=read_taught(manifest),
+        published=published,
     )
 
 

@@ -6,6 +6,7 @@ normalisation of the picture, not in the way from prompt to mask.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -88,6 +89,8 @@ class Segmenter(Protocol):
 
     def decode(self, embeddings: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]: ...
 
+    def twin(self) -> Segmenter: ...
+
     def state_dict(self, *, keep_vars: bool = ...) -> dict[str, Tensor]: ...
 
 
@@ -128,6 +131,16 @@ class SamSegmenter(nn.Module):
         grid = tuple(int(side) for side in prompt_encoder.image_embedding_size)
         self.embedding_chw = (self.prompt_dim, grid[0], grid[1])
         self.mask_side_px = 4 * grid[0]
+
+    def twin(self) -> SamSegmenter:
+        """Return a segmenter with the same encoders and a copy of the mask decoder as it is now."""
+        return SamSegmenter(
+            image_encoder=self.image_encoder,
+            prompt_encoder=self.prompt_encoder,
+            mask_decoder=copy.deepcopy(self.mask_decoder),
+            side_px=self.side_px,
+            normalisation=self.normalisation,
+        )
 
     @property
     def device(self) -> torch.device:

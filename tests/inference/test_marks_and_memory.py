@@ -37,10 +37,10 @@ def test_a_box_where_the_model_sees_nothing_is_outlined_and_the_words_stay(says:
     assert plain.outcome == "absent" and not plain.mask.any()
 
 
-def test_an_answer_with_a_mask_says_nothing_of_marks(says: Speaker) -> None:
+def test_an_answer_whose_mask_follows_a_box_and_not_its_words_says_so(says: Speaker) -> None:
     volume, ball = ball_volume()
     (finding,) = says(PRESENT).segment(volume, boxed_query(volume, ball, MIDDLE), MIDDLE)
-    assert finding.reason == ""
+    assert finding.reason == "The mask follows the reader's box, not the model's words."
 
 
 OF_A_GPU = torch.OutOfMemoryError("CUDA out of memory.")
