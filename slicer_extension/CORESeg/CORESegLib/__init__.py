@@ -19,6 +19,7 @@ SLICER_BOUND = (
     "question_block",
     "samples",
     "scene_answers",
+    "scene_boxes",
     "scene_clicks",
     "scene_dicom",
     "scene_editing",

@@ -219,13 +219,15 @@ class Panel:
         self.refresh()
 
     def ask_again(self) -> None:
-        """Ask the slice that is shown again, with the words of the chosen answer and the reader's clicks."""
+        """Ask the slice that is shown again, with the words of the chosen answer and the reader's marks."""
         kept, client = self.answers.current, self._client
         if self.asking.running or client is None or kept is None or not kept.scene.present:
             return
-        wish = self.place.again(kept, self.editing.clicks)
+        wish = self.place.again(kept, self.editing.marks_on)
         if wish is None:
-            self.question.line.setText(_("Click on the slice that the red view shows first."))
+            self.question.line.setText(
+                _("Click on the slice that the red view shows first, or draw a box there.")
+            )
             return
         self.asking.ask(client, [wish])
         self.refresh()

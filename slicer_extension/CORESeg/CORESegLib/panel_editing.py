@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CORESegLib.scene_answers import SceneAnswer
+from CORESegLib.scene_boxes import Boxes
 from CORESegLib.scene_clicks import Clicks
 from CORESegLib.scene_editing import editor_node, protect_other_segments
 from CORESegLib.widgets import button, row
@@ -20,7 +21,7 @@ class Editing:
 
     Args:
         changed: Called after the reader has drawn.
-        ask_again: Called when the slice is to be asked again with the reader's clicks.
+        ask_again: Called when the slice is to be asked again with the reader's clicks and boxes.
     """
 
     def __init__(self, changed: Callable[[], None], ask_again: Callable[[], None]) -> None:
@@ -32,13 +33,26 @@ class Editing:
         layout = qt.QVBoxLayout(self.widget)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.editor)
-        self.clicks = Clicks()
+        self.clicks, self.boxes = Clicks(), Boxes()
+        self.box = button(_("Box round lesion"), self.boxes.place)
+        self.box.setToolTip(_("Click two opposite corners; what lies in the box is outlined."))
         self.on_lesion = button(_("Click on lesion"), lambda: self.clicks.place("foreground"))
         self.beside = button(_("Click beside it"), lambda: self.clicks.place("background"))
-        self.again = button(_("Ask again with clicks"), ask_again)
-        layout.addWidget(row(self.on_lesion, self.beside, button(_("Clear clicks"), self.clicks.clear)))
-        layout.addWidget(self.again)
+        self.again = button(_("Ask again with these"), ask_again)
+        layout.addWidget(row(self.box, self.on_lesion, self.beside))
+        layout.addWidget(row(button(_("Clear clicks and boxes"), self.clear_marks), self.again))
         self._use_scene()
+
+    def marks_on(self, volume: Any, *, axis: int, index: int) -> dict[str, Any]:
+        """Return the reader's clicks and boxes on a slice as the server takes them; empty without any."""
+        marks: dict[str, Any] = dict(self.clicks.on_slice(volume, axis=axis, index=index))
+        boxes = self.boxes.on_slice(volume, axis=axis, index=index)
+        return {**marks, "boxes": boxes} if boxes else marks
+
+    def clear_marks(self) -> None:
+        """Remove all clicks and boxes."""
+        self.clicks.clear()
+        self.boxes.clear()
 
     def enter(self) -> None:
         """Let the editor have its keys and watch the views."""

@@ -12,7 +12,6 @@ from CORESegLib.geometry import plane_of
 from CORESegLib.panel_answers import KeptAnswer
 from CORESegLib.panel_asking import Wish
 from CORESegLib.question_block import QuestionBlock
-from CORESegLib.scene_clicks import Clicks
 from CORESegLib.scene_images import (
     ijk_to_ras,
     is_askable,
@@ -65,13 +64,18 @@ class Place:
             return [self._wish(volume, kind)]
         return [self._wish(node, "volume") for node in study_of(volume)]
 
-    def again(self, kept: KeptAnswer, clicks: Clicks) -> Wish | None:
-        """Return an answer's question about the slice that is shown, with the clicks on it; None without any."""
+    def again(self, kept: KeptAnswer, marks_on: Callable[..., dict[str, Any]]) -> Wish | None:
+        """Return an answer's question about the slice that is shown, with the marks on it; None without any.
+
+        Args:
+            kept: The answer.
+            marks_on: Returns the reader's clicks and boxes on a slice.
+        """
         view, volume = view_named(VIEW), kept.scene.volume
         spot = spot_of(view, volume) if view is not None else None
         if spot is None or not spot.aligned or spot.axis != kept.scene.axis:
             return None
-        found = clicks.on_slice(volume, axis=spot.axis, index=spot.index)
+        found = marks_on(volume, axis=spot.axis, index=spot.index)
         if not found:
             return None
         params: dict[str, Any] = {

@@ -24,13 +24,7 @@ class Clicks:
 
     def place(self, kind: ClickKind) -> None:
         """Let the reader's next clicks set points, until she presses Esc."""
-        node = self.node(kind)
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
-        selection.SetActivePlaceNodeID(node.GetID())
-        interaction.SetPlaceModePersistence(1)
-        interaction.SetCurrentInteractionMode(interaction.Place)
+        place_in(self.node(kind), again_and_again=True)
 
     def node(self, kind: ClickKind) -> Any:
         """Return the points of a kind."""
@@ -48,15 +42,11 @@ class Clicks:
 
     def on_slice(self, volume: Any, *, axis: int, index: int) -> dict[str, list[list[float]]]:
         """Return the clicks on a slice of a volume as voxel indices; those elsewhere are left out."""
-        to_ijk = vtk.vtkMatrix4x4()
-        volume.GetRASToIJKMatrix(to_ijk)
         found: dict[str, list[list[float]]] = {}
         for kind, node in self._nodes.items():
             if not slicer.mrmlScene.IsNodePresent(node):
                 continue
-            points = [
-                self._voxel(node, number, volume, to_ijk) for number in range(node.GetNumberOfControlPoints())
-            ]
+            points = [voxel_of(node, number, volume) for number in range(node.GetNumberOfControlPoints())]
             here = [
                 point for point in points if _inside(point, shape_of(volume)) and round(point[axis]) == index
             ]
@@ -71,14 +61,27 @@ class Clicks:
                 slicer.mrmlScene.RemoveNode(node)
         self._nodes.clear()
 
-    def _voxel(self, node: Any, number: int, volume: Any, to_ijk: Any) -> list[float]:
-        world = [0.0, 0.0, 0.0]
-        node.GetNthControlPointPositionWorld(number, world)
-        local = [0.0, 0.0, 0.0]
-        between = vtk.vtkGeneralTransform()
-        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), between)
-        between.TransformPoint(world, local)
-        return [round(value, 3) for value in to_ijk.MultiplyPoint([*local, 1.0])[:3]]
+
+def place_in(node: Any, *, again_and_again: bool) -> None:
+    """Let the reader's next clicks set points of a node: until she presses Esc, or until it is complete."""
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
+    selection.SetActivePlaceNodeID(node.GetID())
+    interaction.SetPlaceModePersistence(int(again_and_again))
+    interaction.SetCurrentInteractionMode(interaction.Place)
+
+
+def voxel_of(node: Any, number: int, volume: Any) -> list[float]:
+    """Return where a point of a node lies in a volume, in voxels, whatever transforms both stand under."""
+    to_ijk = vtk.vtkMatrix4x4()
+    volume.GetRASToIJKMatrix(to_ijk)
+    world, local = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    node.GetNthControlPointPositionWorld(number, world)
+    between = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), between)
+    between.TransformPoint(world, local)
+    return [round(value, 3) for value in to_ijk.MultiplyPoint([*local, 1.0])[:3]]
 
 
 def _inside(point: list[float], shape_ijk: tuple[int, int, int]) -> bool:
