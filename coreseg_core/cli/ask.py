@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coreseg_core.cli.boxes import box_px, marked
 from coreseg_core.cli.extensions import Subparsers
 from coreseg_core.cli.options import add_model_options, add_reasoning_option, load_segmenter
 from coreseg_core.cli.progress import progress_bar
@@ -38,6 +39,7 @@ examples:
   coreseg ask mr.nrrd "Where is the brain tumor?" --axis coronal --slices 80:95 --out mask.nii.gz
   coreseg ask dicom_folder "Outline the liver tumor." --all --out mask.nrrd --json > answer.json
   coreseg ask polyp.png "polyp" --reasoning full
+  coreseg ask ct.nii.gz "kidney stone" --slice 40 --box 180,212,196,230 --out mask.nii.gz
 
 Slices are counted from 0 along the array axis nearest to the plane; in A:B the slice B is not included.
 --out writes the mask on the image's own grid, one value a lesion, and the record of the answer beside it (.json).
@@ -68,6 +70,15 @@ def add_command(subparsers: Subparsers) -> None:
     where.add_argument("--all", action="store_true", help="every slice")
     parser.add_argument("--axis", choices=AXES, help="which way the slices are cut (default: axial)")
     parser.add_argument("--series", metavar="UID", help="which series, where a DICOM folder holds several")
+    parser.add_argument(
+        "--box",
+        type=box_px,
+        action="append",
+        default=[],
+        metavar="X0,Y0,X1,Y1",
+        help="outline what lies in this box, whatever the model sees: pixels of the slice as displayed, from its "
+        "upper left, X1 and Y1 not included; may be given several times",
+    )
     add_reasoning_option(parser)
     parser.add_argument("--out", type=Path, metavar="MASK", help="write the mask: .nii.gz, .nii or .nrrd")
     parser.add_argument(
@@ -87,6 +98,7 @@ def run(chosen: argparse.Namespace) -> int:
     _require_outputs(chosen)
     volume = read_volume(chosen.image, series_uid=chosen.series)
     scope = _scope(chosen, volume)
+    query = marked(query, chosen.box, volume, scope)
     if chosen.out is not None:
         _require_grid_fits(chosen.out, volume)
     record, labels = _answer(chosen, volume, query, scope)

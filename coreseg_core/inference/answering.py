@@ -86,7 +86,7 @@ class Answering:
         self.model = model
         self.fingerprint = fingerprint
         self._scalings = dict(scalings or {})
-        self._published = published or model.segmenter
+        self.published = published or model.segmenter
         self.counts = OperationCounts()
         self._embeddings: ByteLRU[Tensor] = ByteLRU(cache_bytes)
         self._prefixes: ByteLRU[KeyValues] = ByteLRU(cache_bytes)
@@ -318,7 +318,7 @@ class Answering:
         # A model that draws the boxes of its answers has said nothing without one.
         silent = self.model.mask_prompt == "boxes" and not boxes and not query.prompts.empty
         if query.prompts.boxes_xyxy_px:
-            logits, predicted_iou = outline_boxes(self._published, embedding, query.prompts, prepared.view)
+            logits, predicted_iou = outline_boxes(self.published, embedding, query.prompts, prepared.view)
         elif answer_states is None or silent:
             logits, predicted_iou = segmenter.decode(embedding, marks)
         else:

@@ -149,8 +149,7 @@ class SliceSegmenter:
                     found = tuple(_refused(image, refused) for image in images)
                 else:
                     found = self._findings(images, query, on_token=on_token, should_stop=should_stop)
-                    if refused is not None:
-                        found = tuple(_doubted(finding, refused) for finding in found)
+                    found = tuple(_doubted(finding, refused) for finding in found)
                 if kept is not None:
                     kept.add(found)
             yield from found
@@ -213,10 +212,10 @@ class SliceSegmenter:
         image = picture_slice(rgb, pixel_mm=pixel_mm)
         findings: dict[int, SliceFinding] = {}
         open_questions: dict[ReasoningMode, list[int]] = {}
-        for number, query in enumerate(questions):
-            refused = self._refusal(query, None)
-            if refused is not None:
-                findings[number] = _refused(image, refused)
+        refused = [self._refusal(query, None) for query in questions]
+        for number, (query, why) in enumerate(zip(questions, refused, strict=True)):
+            if why is not None and not _pointed_at(query, why):
+                findings[number] = _refused(image, why)
             else:
                 open_questions.setdefault(query.reasoning, []).append(number)
         prepared = self._answering.prepare(image)
@@ -224,8 +223,10 @@ class SliceSegmenter:
             for start in range(0, len(numbers), QUESTIONS_AT_ONCE):
                 together = numbers[start : start + QUESTIONS_AT_ONCE]
                 asked = [questions[number] for number in together]
+                found = self._answering.answer([prepared] * len(asked), asked)
                 findings.update(
-                    zip(together, self._answering.answer([prepared] * len(asked), asked), strict=True)
+                    (number, _doubted(finding, refused[number]))
+                    for number, finding in zip(together, found, strict=True)
                 )
         return tuple(findings[number] for number in range(len(questions)))
 
@@ -331,10 +332,12 @@ def _pointed_at(query: Query, refused: Refusal) -> bool:
     return refused.outcome == "unsupported" and not query.prompts.empty
 
 
-def _doubted(finding: SliceFinding, refused: Refusal) -> SliceFinding:
-    return replace(
-        finding, reason=f"{refused.reason} Trust the marks, not the words. {finding.reason}".strip()
-    )
+def _doubted(finding: SliceFinding, refused: Refusal | None) -> SliceFinding:
+    """Return a finding that says, where there is a reason, why its words are worth nothing."""
+    if refused is None:
+        return finding
+    told = f"{refused.reason} Trust the marks, not the words. {finding.reason}"
+    return replace(finding, reason=told.strip())
 
 
 def _refused(image: SliceImage, refused: Refusal) -> SliceFinding:

@@ -123,6 +123,18 @@ def test_who_points_at_what_lite_never_learned_gets_a_mask_and_a_warning(says: S
     assert "marks" in finding.reason
 
 
+def test_who_points_on_a_picture_gets_a_mask_too(says: Speaker) -> None:
+    volume, _ = ball_volume()
+    rgb = volume.voxels[:, :, :3].clip(0, 255).astype("uint8")
+    marks = ReaderPrompts(boxes_xyxy_px=((0, 4, 3, 20),))
+    pointed, plain = says(ABSENT, check_words=True).answer_picture(
+        rgb, [Query("kidney stone", "none", marks), Query("kidney stone", "none")]
+    )
+    assert pointed.outcome in ("present", "uncertain")
+    assert "never trained" in pointed.reason
+    assert plain.outcome == "unsupported"
+
+
 def test_pointing_makes_no_ct_an_mri(says: Speaker) -> None:
     volume, _ = ball_volume(modality="CT")
     marks = ReaderPrompts(points_xy_px=((9.0, 9.0),), points_inside=(True,))
