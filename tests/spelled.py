@@ -27,7 +27,7 @@ from coreseg_core.models.segmenter import SamSegmenter
 
 PRESENT = "<answer>The liver tumor is here, it has mask <seg>"
 ABSENT = "<answer>No liver tumor is seen.</answer>"
-MISFIT = "<answer>The question does not fit: this is CT of abdomen.</answer>"
+MISFIT = "<answer>The question does not fit: this is CT of head.</answer>"
 GIBBERISH = "<answer>Well, who can tell?</answer>"
 _LOGIT = 4.0
 """Gain of the head: the next token of the reply has all but all of the probability."""

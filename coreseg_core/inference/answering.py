@@ -29,6 +29,7 @@ from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
 from coreseg_core.inference.fitting import misreading
 from coreseg_core.inference.reader_boxes import outline_boxes
 from coreseg_core.inference.second_look import Chances, second_look
+from coreseg_core.inference.second_thoughts import rethought
 from coreseg_core.inference.specks import without_specks
 from coreseg_core.models.coreseg import CoreSegModel
 from coreseg_core.models.mllm import KeyValues
@@ -147,11 +148,13 @@ class Answering:
         replies = decode_replies(
             self.model.language, prefix, texts, options, on_token=on_token, should_stop=should_stop
         )
+        anew = rethought(self.model.language, prefixes, texts, replies, options, should_stop=should_stop)
+        self.counts.question_prefills += len(anew)
         looks = self._looks(prefix, queries)
         return tuple(
-            self._finding(prepared, embedding[None], reply, asked, chances)
-            for prepared, embedding, reply, asked, chances in zip(
-                slices, embeddings, replies, queries, looks, strict=True
+            self._finding(prepared, embedding[None], anew.get(place, reply), asked, chances)
+            for place, (prepared, embedding, reply, asked, chances) in enumerate(
+                zip(slices, embeddings, replies, queries, looks, strict=True)
             )
         )
 

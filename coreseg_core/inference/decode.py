@@ -32,12 +32,14 @@ class DecodeOptions:
         force_tags: Write the tags of the grammar for the model; off while training by reward.
         max_tokens: Tokens of the whole reply.
         temperature: 0 takes the likeliest token.
+        must_fit: The answer may not be that the question does not fit.
     """
 
     reasoning: ReasoningMode = "brief"
     force_tags: bool = True
     max_tokens: int = 192
     temperature: float = 0.0
+    must_fit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +140,12 @@ def _choose(
 ) -> list[tuple[int, float]]:
     """Return for each row the next token and its log-probability."""
     logits = language.logits(torch.stack([row.states[-1] for row in rows])).float()
+    if options.must_fit:
+        # Of the three forms of an answer, only a mismatch goes on like this behind its first word.
+        the, question = language.tokenizer.encode("The question")
+        for row, values in zip(rows, logits, strict=True):
+            if row.ids[-1:] == [the] and row.text.endswith(f"{ANSWER_OPEN}The"):
+                values[question] = -torch.inf
     if options.temperature > 0:
         log_probs = (logits / options.temperature).log_softmax(dim=-1)
         tokens = torch.multinomial(log_probs.exp(), 1, generator=generator)[:, 0]

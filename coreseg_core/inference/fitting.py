@@ -5,11 +5,12 @@ And does what a model then says of the image?
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from coreseg_core.record import Outcome
 from coreseg_core.taught import Taught
-from coreseg_core.terms import understand
+from coreseg_core.terms import terms, understand
 
 FAMILY_NAMES = {
     "CT": "CT",
@@ -59,6 +60,36 @@ def refusal(
         terms = ", ".join(named.unsupported_terms or named.foils)
         return Refusal("unsupported", f"The preset lite was never trained to find: {terms}.")
     return None
+
+
+def contradicts_itself(question: str, *, modality: str, anatomy: str) -> bool:
+    """Return whether a reply that a question does not fit says of the picture what the question said itself.
+
+    Only where the question names a part of the body or what is found there alone, and nothing else: words that are not
+    understood may be what does not fit.
+
+    Args:
+        question: What was asked.
+        modality: What the picture is, in the reply's words.
+        anatomy: What it shows, in the reply's words.
+    """
+    asked, seen = understand(question), understand(f"{modality} of {anatomy}")
+    table = terms()
+    # "us" may be us, or ultrasound as it is typed in haste.
+    in_haste = {word.lower() for word in table.exact_case}.intersection(
+        re.findall(r"[a-z0-9]+", question.lower())
+    )
+    organ_of = {words.name: words.group for words in table.anatomies}
+    organs = {table.target(name).organ for name in asked.targets}
+    if asked.anatomy is not None:
+        organs.add(organ_of[asked.anatomy])
+    return (
+        seen.anatomy is not None
+        and organs == {organ_of[seen.anatomy]}
+        and not asked.untaught
+        and (asked.modality_family is not None or not in_haste)
+        and asked.modality_family in (None, seen.modality_family)
+    )
 
 
 def misreading(said: str, *, modality: str | None, grey: bool) -> str:
