@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coreseg_core.answer import parse
+from coreseg_core.answer import ParsedAnswer, parse
 from coreseg_core.claims import check_claims, measure, read_claims
 from coreseg_core.errors import Cancelled
 from coreseg_core.imaging import SliceImage, boxes_to_native, frame_wh
@@ -26,7 +26,7 @@ from coreseg_core.inference.confidence import (
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
-from coreseg_core.inference.fitting import misreading
+from coreseg_core.inference.fitting import misreading, strays
 from coreseg_core.inference.reader_boxes import outline_boxes
 from coreseg_core.inference.second_look import Chances, second_look
 from coreseg_core.inference.second_thoughts import rethought
@@ -239,6 +239,15 @@ class Answering:
     ) -> SliceFinding:
         if chances is None:
             return self._outlined(prepared, embedding, reply, query)
+        parsed = parse(reply.text)
+        astray = strays(query.text, reasoning=parsed.reasoning, class_name=parsed.class_name)
+        if astray and parsed.kind in ("present", "absent"):
+            misread = _misread(prepared.image, parsed)
+            if misread:
+                return self._unmarked(prepared, reply, outcome="uncertain", confidence=0.0, reason=misread)
+            return self._unmarked(
+                prepared, reply, outcome="mismatch", confidence=chances["mismatch"], reason=astray
+            )
         if reply.answer_states is None:
             finding = self._denial(prepared, reply, chances)
         else:
@@ -280,24 +289,30 @@ class Answering:
 
     def _denial(self, prepared: PreparedSlice, reply: Reply, chances: Chances) -> SliceFinding:
         parsed = parse(reply.text)
+        doubt = "The model's reply does not follow the grammar."
         if parsed.kind in ("absent", "mismatch"):
-            said = parsed.modality or parsed.reasoning
-            grey = bool((prepared.image.rgb == prepared.image.rgb[..., :1]).all())
-            doubt = misreading(said, modality=prepared.image.modality, grey=grey)
-        else:
-            doubt = "The model's reply does not follow the grammar."
+            doubt = _misread(prepared.image, parsed)
+        if doubt or parsed.kind is None:
+            return self._unmarked(prepared, reply, outcome="uncertain", confidence=0.0, reason=doubt)
+        return self._unmarked(prepared, reply, outcome=parsed.kind, confidence=chances[parsed.kind])
+
+    def _unmarked(
+        self, prepared: PreparedSlice, reply: Reply, *, outcome: Outcome, confidence: float, reason: str = ""
+    ) -> SliceFinding:
+        """Return what a reply says, without a mask."""
+        reasoning = parse(reply.text).reasoning
         return SliceFinding(
             axis=prepared.image.axis,
             index=prepared.image.index,
-            outcome="uncertain" if doubt or parsed.kind is None else parsed.kind,
+            outcome=outcome,
             mask=np.zeros((prepared.image.height, prepared.image.width), dtype=bool),
-            reasoning=parsed.reasoning,
+            reasoning=reasoning,
             answer_text=_answer_text(reply.text),
             box_frame_wh=prepared.frame_wh,
-            confidence=0.0 if doubt or parsed.kind is None else chances[parsed.kind],
+            confidence=confidence,
             confidence_kind=LOOK_KIND,
-            claims=check_claims(read_claims(parsed.reasoning), None),
-            reason=doubt,
+            claims=check_claims(read_claims(reasoning), None),
+            reason=reason,
         )
 
     def _mask(
@@ -341,6 +356,12 @@ class Answering:
             pixel_mm = prepared.image.pixel_mm if prepared.image.located else None
             native = without_specks(native, pixel_mm=pixel_mm)
         return native, float(predicted_iou[0])
+
+
+def _misread(image: SliceImage, parsed: ParsedAnswer) -> str:
+    """Return why a reply takes an image for what it cannot be; empty if it does not."""
+    grey = bool((image.rgb == image.rgb[..., :1]).all())
+    return misreading(parsed.modality or parsed.reasoning, modality=image.modality, grey=grey)
 
 
 def _doubts(*, sure: bool, named: bool, marks: ReaderPrompts) -> str:

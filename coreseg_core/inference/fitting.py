@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from coreseg_core.record import Outcome
 from coreseg_core.taught import Taught
-from coreseg_core.terms import terms, understand
+from coreseg_core.terms import Understanding, terms, understand
 
 FAMILY_NAMES = {
     "CT": "CT",
@@ -22,6 +22,8 @@ FAMILY_NAMES = {
     "DERM": "dermoscopy",
     "ES": "endoscopy",
 }
+MAX_HEADING_WORDS = 8
+"""Of what a picture is, before a colon; more are prose."""
 IN_COLOUR = frozenset({"OP", "DERM", "ES"})
 LITE_MODALITIES = frozenset({"CT", "MR", "PT", "US", "OP", "DERM", "ES"})
 
@@ -74,22 +76,52 @@ def contradicts_itself(question: str, *, modality: str, anatomy: str) -> bool:
         anatomy: What it shows, in the reply's words.
     """
     asked, seen = understand(question), understand(f"{modality} of {anatomy}")
-    table = terms()
     # "us" may be us, or ultrasound as it is typed in haste.
-    in_haste = {word.lower() for word in table.exact_case}.intersection(
+    in_haste = {word.lower() for word in terms().exact_case}.intersection(
         re.findall(r"[a-z0-9]+", question.lower())
     )
-    organ_of = {words.name: words.group for words in table.anatomies}
-    organs = {table.target(name).organ for name in asked.targets}
-    if asked.anatomy is not None:
-        organs.add(organ_of[asked.anatomy])
     return (
-        seen.anatomy is not None
-        and organs == {organ_of[seen.anatomy]}
+        bool(_organs(asked))
+        and _organs(asked) == _organs(seen)
         and not asked.untaught
         and (asked.modality_family is not None or not in_haste)
         and asked.modality_family in (None, seen.modality_family)
     )
+
+
+def strays(question: str, *, reasoning: str, class_name: str) -> str:
+    """Return why a reply is none to the question, empty where it may be one.
+
+    Asked for a haemorrhage on a picture that it calls dermoscopy of skin, a model may mark, or deny, a skin lesion.
+    Whether a haemorrhage is there has not been answered.
+
+    Args:
+        question: What was asked.
+        reasoning: Of the reply; a few words before a colon say what the picture is, as `lite` begins.
+        class_name: What was marked or denied.
+    """
+    heading, colon, _ = reasoning.partition(":")
+    titled = bool(colon) and len(heading.split()) <= MAX_HEADING_WORDS
+    asked, seen = understand(question), understand(heading if titled else "")
+    families = (asked.modality_family, seen.modality_family)
+    if None not in families and families[0] != families[1]:
+        named = [FAMILY_NAMES.get(family or "", family) for family in families]
+        return f"The question speaks of {named[0]}, but the model takes the image for {named[1]}."
+    # "Known breast cancer, anything new?" asks for more than it names.
+    if asked.generic or not _organs(asked):
+        return ""
+    for said in (seen, understand(class_name)):
+        if _organs(said) and not _organs(asked) & _organs(said):
+            about = class_name or said.anatomy
+            return f"The question is about another part of the body than the model's reply ({about})."
+    return ""
+
+
+def _organs(named: Understanding) -> set[str]:
+    """Return the organs that targets and anatomy belong to."""
+    table = terms()
+    found = {table.target(name).organ for name in named.targets}
+    return found | {words.group for words in table.anatomies if words.name == named.anatomy}
 
 
 def misreading(said: str, *, modality: str | None, grey: bool) -> str:

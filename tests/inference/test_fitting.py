@@ -147,7 +147,7 @@ def test_a_picture_is_held_to_the_words_too(says: Speaker) -> None:
     volume, _ = ball_volume()
     rgb = volume.voxels[:, :, :3].clip(0, 255).astype("uint8")
     findings = says(ABSENT, check_words=True).answer_picture(
-        rgb, [Query("kidney stone"), Query("polyp", "none")]
+        rgb, [Query("kidney stone"), Query("liver lesion", "none")]
     )
     assert [finding.outcome for finding in findings] == ["unsupported", "absent"]
 

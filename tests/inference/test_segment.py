@@ -149,7 +149,7 @@ def test_slices_that_do_not_exist_are_refused_before_anything_is_encoded(
 
 def test_several_questions_about_a_picture_encode_it_once(says: Speaker, encoder: Heard) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (80, 60, 3), dtype=np.uint8)
-    findings = says(ABSENT).answer_picture(rgb, [ASKED, Query("polyp", "none")], pixel_mm=(0.5, 0.5))
+    findings = says(ABSENT).answer_picture(rgb, [ASKED, Query("liver lesion", "none")], pixel_mm=(0.5, 0.5))
     assert [finding.outcome for finding in findings] == ["absent", "absent"]
     assert findings[0].mask.shape == (80, 60)
     assert encoder.slices == 1
