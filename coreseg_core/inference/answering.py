@@ -26,7 +26,7 @@ from coreseg_core.inference.confidence import (
 )
 from coreseg_core.inference.counts import OperationCounts
 from coreseg_core.inference.decode import DecodeOptions, Reply, decode_replies
-from coreseg_core.inference.fitting import misreading, strays
+from coreseg_core.inference.fitting import FAMILY_NAMES, misreading, strays
 from coreseg_core.inference.reader_boxes import outline_boxes
 from coreseg_core.inference.second_look import Chances, second_look
 from coreseg_core.inference.second_thoughts import rethought
@@ -241,8 +241,11 @@ class Answering:
             return self._outlined(prepared, embedding, reply, query)
         parsed = parse(reply.text)
         astray = strays(query.text, reasoning=parsed.reasoning, class_name=parsed.class_name)
-        if astray and parsed.kind in ("present", "absent"):
-            misread = _misread(prepared.image, parsed)
+        misread = _misread(prepared.image, parsed)
+        # Where the header says so, it is the reply that is wrong about the image, and the question was held against
+        # the header before.
+        to_blame = not (misread and prepared.image.modality in FAMILY_NAMES)
+        if astray and to_blame and parsed.kind in ("present", "absent"):
             if misread:
                 return self._unmarked(prepared, reply, outcome="uncertain", confidence=0.0, reason=misread)
             return self._unmarked(

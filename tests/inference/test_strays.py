@@ -6,7 +6,10 @@ import pytest
 from discs import ball_volume
 from spelled import ABSENT, PRESENT, Speaker
 
+from coreseg_core.imaging import extract_slice
+from coreseg_core.inference.decode import Reply
 from coreseg_core.inference.fitting import MAX_HEADING_WORDS, strays
+from coreseg_core.inference.second_look import Chances
 from coreseg_core.record import Query, ReaderPrompts, Scope
 
 SKIN = "Dermoscopy of skin: one big dark region in the middle part of the picture."
@@ -70,6 +73,23 @@ def test_it_is_a_mismatch_that_marks_nothing_and_keeps_the_models_words(says: Sp
     assert "liver tumor" in finding.answer_text
     assert "another part of the body" in finding.reason
     assert finding.confidence < 0.5
+
+
+@pytest.mark.parametrize(("modality", "outcome"), [("MR", "uncertain"), (None, "mismatch")])
+def test_where_the_header_shows_that_the_model_is_wrong_about_the_image_the_question_is_not_to_blame(
+    says: Speaker, modality: str | None, outcome: str
+) -> None:
+    volume, _ = ball_volume(modality=modality)
+    answering = says(ABSENT).answering
+    prepared = answering.prepare(extract_slice(volume, 2, 4))
+    text = "<think>CT of liver: nothing focal.</think><answer>No liver lesion is seen.</answer>"
+    reply = Reply(text=text, ids=(), log_probs=(), answer_states=None)
+    chances: Chances = {"present": 0.1, "absent": 0.8, "mismatch": 0.1}
+    # Spelled replies have no reasoning, so this one comes in behind the decoding.
+    embedding = answering._embedding(prepared)
+    finding = answering._finding(prepared, embedding, reply, Query("Is there a brain tumor?"), chances)
+    assert finding.outcome == outcome
+    assert "CT" in finding.reason or "body" in finding.reason
 
 
 def test_who_points_gets_her_mask_whatever_the_words_stray_to(says: Speaker) -> None:
