@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from CORESegLib.scene_clicks import place_in, voxel_of
+from CORESegLib.scene_clicks import new_markup, place_in, voxel_of
 from CORESegLib.scene_images import shape_of
 
 _COLOUR = (0.95, 0.8, 0.2)
@@ -28,13 +28,9 @@ class Boxes:
         for node in self._present():
             if node.GetNumberOfControlPoints() < 2:
                 slicer.mrmlScene.RemoveNode(node)
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", _NAME)
-        node.CreateDefaultDisplayNodes()
-        node.SetSaveWithScene(False)
-        display = node.GetDisplayNode()
-        display.SetSelectedColor(*_COLOUR)
-        display.SetPointLabelsVisibility(False)
-        display.SetPropertiesLabelVisibility(False)
+        node = new_markup("vtkMRMLMarkupsLineNode", _NAME, _COLOUR)
+        # A line would say how long it is.
+        node.GetDisplayNode().SetPropertiesLabelVisibility(False)
         self._nodes.append(node)
         return node
 

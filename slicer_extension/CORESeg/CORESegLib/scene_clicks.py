@@ -30,14 +30,7 @@ class Clicks:
         """Return the points of a kind."""
         node = self._nodes.get(kind)
         if node is None or not slicer.mrmlScene.IsNodePresent(node):
-            name, colour = _LOOKS[kind]
-            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
-            node.CreateDefaultDisplayNodes()
-            node.SetSaveWithScene(False)
-            display = node.GetDisplayNode()
-            display.SetSelectedColor(*colour)
-            display.SetPointLabelsVisibility(False)
-            self._nodes[kind] = node
+            node = self._nodes[kind] = new_markup("vtkMRMLMarkupsFiducialNode", *_LOOKS[kind])
         return node
 
     def on_slice(self, volume: Any, *, axis: int, index: int) -> dict[str, list[list[float]]]:
@@ -60,6 +53,17 @@ class Clicks:
             if slicer.mrmlScene.IsNodePresent(node):
                 slicer.mrmlScene.RemoveNode(node)
         self._nodes.clear()
+
+
+def new_markup(class_name: str, name: str, colour: tuple[float, float, float]) -> Any:
+    """Return a new node of a reader's marks, without labels, that is not saved with the scene."""
+    node = slicer.mrmlScene.AddNewNodeByClass(class_name, name)
+    node.CreateDefaultDisplayNodes()
+    node.SetSaveWithScene(False)
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(*colour)
+    display.SetPointLabelsVisibility(False)
+    return node
 
 
 def place_in(node: Any, *, again_and_again: bool) -> None:
